@@ -36,7 +36,7 @@ beforeEach(() => {
     lookUp: async () => device,
     evaluate: async (task) => {
       tasks.push(task)
-      return answer ?? evaluator.evaluate(task.source, task.payload)
+      return answer ?? evaluator.evaluate(task.source, task.payload, task.context)
     },
     now: () => now,
     onDeviceWithoutExpression: (id) => withoutExpression.push(id),
@@ -61,8 +61,16 @@ describe('P-1: conversion of a raw envelope', () => {
       dataBytes: expect.any(Number),
     })
     expect(tasks).toEqual([
-      { organizationId: 'organization', source: 'cayenne_lpp_decode(input)', payload: RAW.payload },
+      { organizationId: 'organization', source: 'cayenne_lpp_decode(input)', payload: RAW.payload, context: RAW },
     ])
+  })
+
+  it('gives the properties of the uplink to the expression, and keeps them', async () => {
+    const uplink = { fPort: 2, fCnt: 7, metadata: { rssi: -113 } }
+    device = { ...KNOWN, expression: '{"port": f_port, "rssi": metadata.rssi, "at": received_at}' }
+    expect(await process({ uplink })).toMatchObject({
+      envelope: { data: { port: 2, rssi: -113, at: '2023-11-14T22:13:20.123456Z' }, uplink },
+    })
   })
 
   it('accepts an empty payload', async () => {

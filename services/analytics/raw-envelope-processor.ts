@@ -62,7 +62,7 @@ export class RawEnvelopeProcessor {
 
   /** Processes an envelope. Rejects if the signal aborts, and for errors unrelated to the envelope. */
   async process(raw: RawEnvelope, signal: AbortSignal): Promise<RawOutcome> {
-    const { endDeviceId: id, organizationId, payload } = raw
+    const { endDeviceId: id, organizationId, payload, receivedAt, uplink } = raw
     const found = this.#parts.lookUp(id, signal)
     const device = found instanceof Promise ? await found : found
     if (device.kind !== 'known') return unknown(raw, device)
@@ -72,11 +72,10 @@ export class RawEnvelopeProcessor {
     }
     if (device.expression === '') return this.#noExpression(id)
     this.#withoutExpression.delete(id)
-    const result = await this.#parts.evaluate({ organizationId, source: device.expression, payload })
+    const result = await this.#parts.evaluate({ organizationId, source: device.expression, payload, context: raw })
     if (!result.ok) return 'deferred' in result ? DEFERRED : evaluationFailure(id, result.reason)
-    const { receivedAt: occurredAt } = raw
-    const processedAt = this.#parts.now()
-    const envelope = { organizationId, endDeviceId: id, occurredAt, processedAt, data: result.data }
+    const times = { occurredAt: receivedAt, processedAt: this.#parts.now() }
+    const envelope = { organizationId, endDeviceId: id, ...times, data: result.data, uplink }
     return { kind: 'processed', envelope, dataBytes: result.size }
   }
 

@@ -66,6 +66,16 @@ describe('the CSV export', () => {
     expect(lines).toEqual(['end_device_id,occurred_at,n', `${deviceId},2026-01-02T03:04:07.000000Z,2`, ''])
   })
 
+  test('has columns for the properties of uplinks on request', async () => {
+    await telemetry.write(deviceId, [{ n: 0 }], { uplink: { fPort: 2, fCnt: 7, metadata: { rssi: -113 } } })
+    const lines = (await csvText('?field=n&uplink=true')).split('\r\n')
+    expect(lines).toEqual([
+      'end_device_id,occurred_at,n,f_port,f_cnt,metadata',
+      `${deviceId},2026-01-02T03:04:05.000000Z,0,2,7,"{""rssi"":-113}"`,
+      '',
+    ])
+  })
+
   test('A-7 never contains envelopes of another organization', async () => {
     await telemetry.write(deviceId, [{ n: 1 }])
     const other = await telemetry.csv(`${await telemetry.createOrganization()}/envelopes.csv?end_device_id=${deviceId}`)
@@ -76,6 +86,7 @@ describe('the CSV export', () => {
     ['nobody/envelopes.csv', 404, 'Organization not found: nobody\n'],
     ['%20/envelopes.csv', 400, 'organization_id is required and must not be blank\n'],
     ['org/envelopes.csv?limit=x', 400, 'limit must be a whole number from 1 to 1000000000, not "x"\n'],
+    ['org/envelopes.csv?uplink=1', 400, 'uplink must be true or false, not "1"\n'],
     ['org/envelopes.csv?field=', 400, 'field is required and must not be blank\n'],
     ['org/envelopes.csv?from=2026-01-02T03:04:05Z&to=2026-01-01T03:04:05Z', 400, 'to must be later than from'],
   ])('answers %s with status %i and one line', async (path, status, line) => {

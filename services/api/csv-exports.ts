@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { status as Status } from '@grpc/grpc-js'
 import { DomainError } from '../../src/domain/errors.ts'
 import { toRfc3339 } from '../../src/domain/instant.ts'
-import type { TelemetryService } from '../../src/domain/telemetry-service.ts'
+import type { TelemetryExportInput, TelemetryService } from '../../src/domain/telemetry-service.ts'
 import { valueAt, type StoredEnvelope } from '../../src/domain/telemetry.ts'
 import { csvRequest, csvUrl, csvLine } from './csv.ts'
 import type { Observer } from './observer.ts'
@@ -78,7 +78,7 @@ export class CsvExports {
       const input = csvRequest(url)
       ;({ organizationId } = input)
       const batches = this.#options.telemetry.export(input, 'field', { signal })
-      await this.#send(response, batches, [...new Set(input.fieldPaths)], signal)
+      await this.#send(response, batches, input, signal)
     } catch (error) {
       const reason: unknown = signal.aborted ? signal.reason : error
       ended = response.destroyed ? { code: Status.CANCELLED } : { code: statusOf(reason).code, error: reason }
@@ -88,15 +88,16 @@ export class CsvExports {
   }
 
   /**
-   * Sends nothing before the first batch, so that an error until then still gets a status. `paths` has one path per column;
-   * if it is empty, all fields are in one column.
+   * Sends nothing before the first batch, so that an error until then still gets a status. Each field path is a column; without
+   * paths, all fields are in one column.
    */
   async #send(
     response: ServerResponse,
     batches: AsyncGenerator<readonly StoredEnvelope[], void, undefined>,
-    paths: readonly string[],
+    { fieldPaths, withUplink }: Pick<TelemetryExportInput, 'fieldPaths' | 'withUplink'>,
     signal: AbortSignal,
   ): Promise<void> {
+    const paths = [...new Set(fieldPaths)]
     try {
       const first = await batches.next()
       response.setTimeout(this.#options.idleMs ?? 60_000, () => response.destroy())
@@ -106,9 +107,10 @@ export class CsvExports {
         'cache-control': 'no-store',
       })
       const columns = paths.length === 0 ? ['data'] : paths
-      response.write(csvLine(['end_device_id', 'occurred_at', ...columns]))
+      const uplink = withUplink ? ['f_port', 'f_cnt', 'metadata'] : []
+      response.write(csvLine(['end_device_id', 'occurred_at', ...columns, ...uplink]))
       for (let next = first; next.done !== true; next = await batches.next()) {
-        const text = next.value.map((stored) => lineOf(stored, paths)).join('')
+        const text = next.value.map((stored) => lineOf(stored, paths, withUplink)).join('')
         if (!response.write(text)) await once(response, 'drain', { signal })
       }
       response.end()
@@ -133,10 +135,11 @@ function assertChunks({ httpVersion }: IncomingMessage): void {
   )
 }
 
-function lineOf({ envelope }: StoredEnvelope, paths: readonly string[]): string {
-  const { endDeviceId, occurredAt, data } = envelope
+function lineOf({ envelope }: StoredEnvelope, paths: readonly string[], withUplink: boolean): string {
+  const { endDeviceId, occurredAt, data, uplink } = envelope
   const values = paths.length === 0 ? [data] : paths.map((path) => valueAt(data, path))
-  return csvLine([endDeviceId, toRfc3339(occurredAt), ...values])
+  const uplinkValues = withUplink ? [uplink?.fPort, uplink?.fCnt, uplink?.metadata] : []
+  return csvLine([endDeviceId, toRfc3339(occurredAt), ...values, ...uplinkValues])
 }
 
 /** Answers with a status and one line; within a file, closes the connection, so that the client detects a truncated file. */

@@ -17,12 +17,21 @@ describe('parsing of the URL of a CSV export', () => {
       from: BigInt(Date.UTC(2026, 0, 2, 3, 4, 5)) * 1000n,
       to: BigInt(Date.UTC(2026, 0, 2, 3, 4, 5)) * 1000n + 1n,
       fieldPaths: ['a', 'b.c'],
+      withUplink: false,
       limit: 7,
     })
   })
 
   test('selects everything without parameters', () => {
-    const everything = { organizationId: 'org', endDeviceId: '', from: null, to: null, fieldPaths: [], limit: null }
+    const everything = {
+      organizationId: 'org',
+      endDeviceId: '',
+      from: null,
+      to: null,
+      fieldPaths: [],
+      withUplink: false,
+      limit: null,
+    }
     expect(parsed('/v1/organizations/org/envelopes.csv')).toEqual(everything)
   })
 
@@ -39,7 +48,10 @@ describe('parsing of the URL of a CSV export', () => {
   })
 
   test.each([
-    ['form=1', '"form" is not a parameter of this address; the parameters are end_device_id, from, to, field, limit'],
+    [
+      'form=1',
+      '"form" is not a parameter of this address; the parameters are end_device_id, from, to, field, uplink, limit',
+    ],
     ['from=yesterday', 'from must be a time such as 2026-01-02T03:04:05Z, not "yesterday"'],
     ['from=2026-01-02', 'from must be a time such as 2026-01-02T03:04:05Z, not "2026-01-02"'],
     ['to=2026-02-31T00:00:00Z', 'to must be a time such as 2026-01-02T03:04:05Z, not "2026-02-31T00:00:00Z"'],

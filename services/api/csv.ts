@@ -4,7 +4,7 @@ import { fromRfc3339, type Instant } from '../../src/domain/instant.ts'
 import type { TelemetryExportInput } from '../../src/domain/telemetry-service.ts'
 
 const PATH = /^\/v1\/organizations\/([^/]*)\/envelopes\.csv$/
-const KNOWN = ['end_device_id', 'from', 'to', 'field', 'limit']
+const KNOWN = ['end_device_id', 'from', 'to', 'field', 'uplink', 'limit']
 const BASE = 'http://localhost'
 const MAX_LIMIT = 1e9
 
@@ -29,6 +29,7 @@ export function csvRequest(url: URL): TelemetryExportInput {
     from: time(searchParams, 'from'),
     to: time(searchParams, 'to'),
     fieldPaths: searchParams.getAll('field'),
+    withUplink: flag(searchParams, 'uplink'),
     limit: limit(searchParams),
   }
 }
@@ -55,6 +56,12 @@ function time(parameters: URLSearchParams, name: string): Instant | null {
   if (instant !== null) return instant
   const hint = text.includes(' ') ? ' (in a URL a + is written %2B)' : ''
   throw invalid(`${name} must be a time such as 2026-01-02T03:04:05Z, not ${shown(text)}${hint}`)
+}
+
+function flag(parameters: URLSearchParams, name: string): boolean {
+  const text = once(parameters, name) ?? 'false'
+  if (text === 'true' || text === 'false') return text === 'true'
+  throw invalid(`${name} must be true or false, not ${shown(text)}`)
 }
 
 function limit(parameters: URLSearchParams): number | null {

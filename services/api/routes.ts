@@ -130,7 +130,7 @@ export function telemetryRoutes(telemetry: TelemetryService): readonly Route[] {
     unary(method.queryEnvelopes, async ({ organizationId, endDeviceId, from, to, fieldPaths, ...page }, call) => {
       call.organizationId = organizationId
       const times = { from: optionalInstant(from), to: optionalInstant(to) }
-      const input = { organizationId, endDeviceId, fieldPaths, ...times }
+      const input = { organizationId, endDeviceId, fieldPaths, ...times, withUplink: true }
       const { items, nextPageToken } = await telemetry.list(input, page, call)
       return { envelopes: items.map(processedEnvelopeToProto), nextPageToken }
     }),

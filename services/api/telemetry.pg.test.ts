@@ -43,6 +43,14 @@ describe('GetLatest', () => {
     expect(some.envelope?.data).toEqual({ accelerometer_1: { y: 2 } })
   })
 
+  test('W-2 returns the properties of the uplink', async () => {
+    const metadata = { rssi: -113, gateway_ids: ['a'] }
+    await telemetry.write(deviceId, [{ a: 1 }], { uplink: { fPort: 2, fCnt: 7, metadata } })
+    const { envelope } = await telemetry.api.client.call(getLatest, { organizationId, endDeviceId: deviceId })
+    expect(envelope).toMatchObject({ data: { a: 1 }, fPort: 2, fCnt: 7, metadata })
+    expect((await query()).envelopes).toEqual([envelope])
+  })
+
   test('returns no envelope for a device without envelopes', async () => {
     const { envelope } = await telemetry.api.client.call(getLatest, { organizationId, endDeviceId: deviceId })
     expect(envelope).toBeUndefined()
@@ -140,7 +148,7 @@ describe('QueryEnvelopes', () => {
       expect(await query(request)).toMatchObject({ envelopes: [], nextPageToken: '' })
     }
     const deleted = await telemetry.createOrganization()
-    await telemetry.write('gone', [{ n: 1 }], deleted)
+    await telemetry.write('gone', [{ n: 1 }], { organizationId: deleted })
     await telemetry.api.client.call(OrganizationService.method.deleteOrganization, { organizationId: deleted })
     expect((await query({ organizationId: deleted })).envelopes).toEqual([])
   })

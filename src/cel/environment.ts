@@ -5,8 +5,18 @@ import { decodeCayenneLpp, type LppValue } from './cayenne-lpp.ts'
 
 const { BYTES, DYN, INT, STRING } = CelScalar
 
-/** The variable with the payload. */
-export const INPUT_VARIABLE = 'input'
+/** The variables of a device's expression. */
+export const VARIABLES = {
+  /** The payload. */
+  input: BYTES,
+  /** Port and frame counter of the uplink; 0 if the gateway does not know them. */
+  f_port: INT,
+  f_cnt: INT,
+  /** What the network server says of the reception; empty if the gateway does not know it. */
+  metadata: mapType(STRING, DYN),
+  /** The time of receipt. */
+  received_at: objectType(TimestampSchema),
+} as const satisfies Record<string, CelType>
 
 /** The limit of strings and bytes that one evaluation builds. Byte arrays are outside the heap, where the memory limit is void. */
 const BUILD_BUDGET_BYTES = 16 * 1024 * 1024
@@ -95,4 +105,4 @@ export function environmentWith<const Variables extends Record<string, CelType>>
 }
 
 /** The environment of a device's expression. */
-export const environment = environmentWith({ variables: { [INPUT_VARIABLE]: BYTES } })
+export const environment = environmentWith({ variables: VARIABLES })

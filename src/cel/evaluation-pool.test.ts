@@ -49,6 +49,26 @@ function priorities(): readonly number[] {
 const NEIGHBOURS = 1000
 
 describe('P-3: evaluation in worker threads', () => {
+  it('P-2: gives each expression the variables of its own envelope', async () => {
+    const { pool } = await startPool()
+    const sources = ['{"port": f_port, "rssi": has(metadata.rssi), "at": received_at}', LPP]
+    const tasks = [1, 2].flatMap((fPort) =>
+      sources.map((source) => {
+        const context = { receivedAt: BigInt(fPort), uplink: { fPort, metadata: { rssi: -1 } } }
+        return pool.evaluate({ organizationId: 'a', source, payload, context })
+      }),
+    )
+    tasks.push(pool.evaluate({ organizationId: 'a', source: sources[0] ?? '', payload }))
+    const at = (micros: number) => `1970-01-01T00:00:00${micros === 0 ? '' : `.00000${micros}`}Z`
+    expect((await Promise.all(tasks)).map((result) => result.ok && result.data)).toEqual([
+      { port: 1, rssi: true, at: at(1) },
+      DECODED,
+      { port: 2, rssi: true, at: at(2) },
+      DECODED,
+      { port: 0, rssi: false, at: at(0) },
+    ])
+  })
+
   it('returns the result of each of thousands of tasks', async () => {
     const { pool, lost } = await startPool()
     const answers = await Promise.all(

@@ -80,8 +80,8 @@ export class EvaluationPool implements AsyncDisposable {
       // Sources written with plain SQL are unchecked, and a job can contain many sources.
       const tooLong = sourceSizeError(task.source)
       if (tooLong !== undefined) return resolve({ ok: false, reason: tooLong })
-      const { organizationId, source, payload } = task
-      const pending: PendingTask = { organizationId, source, payload, resolve, reject }
+      const { organizationId, source, payload, context } = task
+      const pending: PendingTask = { organizationId, source, payload, context, resolve, reject }
       const result = this.#scheduler.submit(pending, Date.now())
       if (result !== undefined) return resolve(result)
       this.#pending.add(pending)

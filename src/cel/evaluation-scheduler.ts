@@ -1,13 +1,15 @@
 import { FairShare, type Load } from './fair-share.ts'
 import { FlowRegistry } from './flow-registry.ts'
-import type { Flow, Lane } from './flow.ts'
-import type { Evaluation } from './worker-protocol.ts'
+import { sizeOf, type Flow, type Lane } from './flow.ts'
+import type { EnvelopeContext, Evaluation } from './worker-protocol.ts'
 
 /** A payload to evaluate. */
 export interface Task {
   readonly organizationId: string
   readonly source: string
   readonly payload: Uint8Array
+  /** The envelope of the payload; without it, its variables have their defaults. */
+  readonly context?: EnvelopeContext | undefined
 }
 
 /** A batch for one worker, which ends it early if it takes too long. */
@@ -106,7 +108,7 @@ export class EvaluationScheduler<T extends Task> {
       flow.take()
       tasks.push(task)
       flows.push(flow)
-      bytes += task.payload.length
+      bytes += sizeOf(task)
       if (isSuspect) break
     }
     return tasks.length === 0 ? undefined : { lane, tasks, flows }

@@ -1,7 +1,7 @@
 import { Worker, type ResourceLimits } from 'node:worker_threads'
 import type { Task, WorkerFailure } from './evaluation-scheduler.ts'
-import { Progress, threadTime } from './worker-protocol.ts'
-import type { JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
+import { Progress, threadTime, usesContext } from './worker-protocol.ts'
+import type { EnvelopeContext, JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
 
 export interface EvaluationWorkerOptions {
   readonly url: URL
@@ -128,7 +128,15 @@ function packJob(tasks: readonly Task[]): JobMessage & { readonly payloads: Uint
     sourceOf.push(known ?? sources.size)
     if (known === undefined) sources.set(task.source, sources.size)
   }
-  return { sources: [...sources.keys()], sourceOf, payloads, ends }
+  const job = { sources: [...sources.keys()], sourceOf, payloads, ends }
+  if (!job.sources.some(usesContext)) return job
+  return { ...job, contexts: tasks.map(contextOf) }
+}
+
+/** Returns what an expression may use of the envelope: the context can be the whole envelope, whose payload must not be cloned. */
+function contextOf({ source, context }: Task): EnvelopeContext | undefined {
+  if (context === undefined || !usesContext(source)) return undefined
+  return { receivedAt: context.receivedAt, uplink: context.uplink }
 }
 
 /** The number of time limits by the clock after which an evaluation is stopped even if it used little processor time. */

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Evaluator } from './evaluator.ts'
+import type { EnvelopeContext } from './worker-protocol.ts'
 
 const payload = Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex'))
 const evaluator = new Evaluator()
@@ -51,6 +52,46 @@ describe('P-2: the evaluation of payload conversions', () => {
 
   it('accepts a comment at the end of the source', () => {
     expect(dataOf('{"a": 1} // the end')).toEqual({ a: 1 })
+  })
+})
+
+describe('P-2: the variables of an uplink', () => {
+  const context = {
+    receivedAt: 1_767_323_045_000_006n,
+    uplink: {
+      fPort: 2,
+      fCnt: 4_294_967_295,
+      metadata: { rssi: -113, gateway_ids: ['a', 'b'], tags: { site: 'roof' } },
+    },
+  }
+
+  function evaluated(source: string, given?: EnvelopeContext): unknown {
+    const result = evaluator.evaluate(source, payload, given)
+    return result.ok ? result.data : result.reason
+  }
+
+  it.each([
+    ['{"port": f_port, "count": f_cnt}', { port: 2, count: 4_294_967_295 }],
+    ['f_port == 2 ? {"weak": metadata.rssi < -110} : {}', { weak: true }],
+    ['{"all": metadata}', { all: context.uplink.metadata }],
+    ['metadata', context.uplink.metadata],
+    ['{"first": metadata.gateway_ids[0], "site": metadata["tags"].site}', { first: 'a', site: 'roof' }],
+    ['{"at": received_at, "hour": received_at.getHours()}', { at: '2026-01-02T03:04:05.000006Z', hour: 3 }],
+  ])('are in %s', (source, data) => {
+    expect(evaluated(source, context)).toEqual(data)
+  })
+
+  it.each([
+    ['{"port": f_port, "count": f_cnt, "metadata": metadata}', { port: 0, count: 0, metadata: {} }],
+    ['{"has": has(metadata.rssi)}', { has: false }],
+    ['{"rssi": metadata.rssi}', expect.stringContaining('rssi')],
+  ])('have defaults in %s without an uplink', (source, data) => {
+    expect(evaluated(source, { receivedAt: 0n })).toEqual(data)
+    expect(evaluated(source)).toEqual(data)
+  })
+
+  it('has the time of receipt before 1970', () => {
+    expect(evaluated('{"at": received_at}', { receivedAt: -1n })).toEqual({ at: '1969-12-31T23:59:59.999999Z' })
   })
 })
 

@@ -1,12 +1,17 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { isCelError, plan, type CelResult } from '@bufbuild/cel'
-import { environment, INPUT_VARIABLE, resetBuildBudget } from './environment.ts'
+import { create } from '@bufbuild/protobuf'
+import { TimestampSchema, type Timestamp } from '@bufbuild/protobuf/wkt'
+import { celList, celMap, isCelError, plan, type CelInput, type CelMap, type CelResult } from '@bufbuild/cel'
+import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from '../domain/entities.ts'
+import type { Instant } from '../domain/instant.ts'
+import { environment, resetBuildBudget } from './environment.ts'
 import { resultToJson, truncate } from './result-json.ts'
 import { checkSource, type ParsedSource } from './static-check.ts'
 import { currentThread, lowerThreadPriority, Progress, Stopwatch } from './worker-protocol.ts'
-import type { Evaluation, JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
+import type { EnvelopeContext, Evaluation, JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
 
-type Program = (payload: Uint8Array) => Evaluation
+type Program = (payload: Uint8Array, context: EnvelopeContext | undefined) => Evaluation
+type Run = ReturnType<typeof planOf>
 
 const MAX_PROGRAMS = 1000
 /** Limit for the sources of all compiled expressions, which take up to 350 bytes per character. */
@@ -17,9 +22,9 @@ export class Evaluator {
   readonly #programs = new Map<string, Program>()
   #characters = 0
 
-  /** Evaluates an expression. Throws only errors that end the thread. */
-  evaluate(source: string, payload: Uint8Array): Evaluation {
-    return this.#program(source)(payload)
+  /** Evaluates an expression. Without a context, its variables have their defaults. Throws only errors that end the thread. */
+  evaluate(source: string, payload: Uint8Array, context?: EnvelopeContext): Evaluation {
+    return this.#program(source)(payload, context)
   }
 
   /** The number of compiled expressions in the cache. */
@@ -52,18 +57,47 @@ function compile(source: string): Program {
     const reason = `line ${checked.line}, column ${checked.column}: ${checked.message}`
     return () => ({ ok: false, reason })
   }
-  const run = plan(environment, checked.parsed.tree)
-  return (payload) => evaluate(checked.parsed, run, payload)
+  const run = planOf(checked.parsed)
+  return (payload, context) => evaluate(checked.parsed, () => run(bindingsOf(payload, context)))
 }
 
-function evaluate(
-  parsed: ParsedSource,
-  run: (bindings: { [INPUT_VARIABLE]: Uint8Array }) => CelResult,
-  payload: Uint8Array,
-): Evaluation {
+function planOf({ tree }: ParsedSource) {
+  return plan(environment, tree)
+}
+
+const NO_METADATA = celMap(new Map())
+const EPOCH = create(TimestampSchema)
+
+function bindingsOf(input: Uint8Array, context: EnvelopeContext | undefined): Parameters<Run>[0] {
+  if (context === undefined) return { input, f_port: 0n, f_cnt: 0n, metadata: NO_METADATA, received_at: EPOCH }
+  const { receivedAt, uplink } = context
+  return {
+    input,
+    f_port: BigInt(uplink?.fPort ?? 0),
+    f_cnt: BigInt(uplink?.fCnt ?? 0),
+    metadata: uplink?.metadata === undefined ? NO_METADATA : jsonToMap(uplink.metadata),
+    received_at: timestampOf(receivedAt),
+  }
+}
+
+function timestampOf(instant: Instant): Timestamp {
+  const micros = ((instant % 1_000_000n) + 1_000_000n) % 1_000_000n
+  return create(TimestampSchema, { seconds: (instant - micros) / 1_000_000n, nanos: Number(micros) * 1000 })
+}
+
+function jsonToMap(object: JsonObject): CelMap {
+  return celMap(new Map(Object.entries(object).map(([key, value]) => [key, jsonToCel(value)])))
+}
+
+function jsonToCel(value: JsonValue): CelInput {
+  if (isJsonList(value)) return celList(value.map(jsonToCel))
+  return isJsonObject(value) ? jsonToMap(value) : value
+}
+
+function evaluate(parsed: ParsedSource, run: () => CelResult): Evaluation {
   resetBuildBudget()
   try {
-    const result = run({ [INPUT_VARIABLE]: payload })
+    const result = run()
     if (!isCelError(result)) return { ok: true, ...resultToJson(result) }
     return { ok: false, reason: `${positionOf(parsed, result.exprId)}${oneLine(result.message)}` }
   } catch (error) {
@@ -107,7 +141,8 @@ function runJob(job: JobMessage, evaluator: Evaluator, progress: Progress, slowM
   for (const [index, end] of job.ends.entries()) {
     progress.start(index, stopwatch.start())
     const source = job.sources[job.sourceOf[index] ?? -1] ?? ''
-    const evaluation = evaluator.evaluate(source, job.payloads.subarray(job.ends[index - 1] ?? 0, end))
+    const payload = job.payloads.subarray(job.ends[index - 1] ?? 0, end)
+    const evaluation = evaluator.evaluate(source, payload, job.contexts?.[index])
     const tookMs = stopwatch.read(slowMs)
     evaluations.push(evaluation)
     durations.push(tookMs)

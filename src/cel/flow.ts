@@ -1,4 +1,6 @@
+import type { Uplink } from '../domain/entities.ts'
 import { Fifo } from '../domain/fifo.ts'
+import { encodedBytes } from '../domain/telemetry.ts'
 import type { ExpressionHistory } from './expression-history.ts'
 import { FairShare, type Load } from './fair-share.ts'
 
@@ -13,6 +15,13 @@ export interface Organization<T extends Sized> {
 
 export interface Sized {
   readonly payload: Uint8Array
+  readonly context?: { readonly uplink?: Uplink | undefined } | undefined
+}
+
+/** Returns the bytes by which a task counts. */
+export function sizeOf({ payload, context }: Sized): number {
+  const metadata = context?.uplink?.metadata
+  return metadata === undefined ? payload.length : payload.length + encodedBytes(metadata)
 }
 
 /** The queued tasks of one expression of one organization, served in order, and the history of the expression. */
@@ -49,18 +58,18 @@ export class Flow<T extends Sized> extends FairShare<Flow<T>> {
 
   push(task: T): void {
     this.#tasks.push(task)
-    this.addLoad(1, task.payload.length, this.#expectedMs)
+    this.addLoad(1, sizeOf(task), this.#expectedMs)
   }
 
   /** Returns a taken task to the front. */
   unshift(task: T): void {
     this.#tasks.unshift(task)
-    this.addLoad(1, task.payload.length, this.#expectedMs)
+    this.addLoad(1, sizeOf(task), this.#expectedMs)
   }
 
   take(): T | undefined {
     const task = this.#tasks.shift()
-    if (task !== undefined) this.addLoad(-1, -task.payload.length, -this.#expectedMs)
+    if (task !== undefined) this.addLoad(-1, -sizeOf(task), -this.#expectedMs)
     return task
   }
 
@@ -68,7 +77,11 @@ export class Flow<T extends Sized> extends FairShare<Flow<T>> {
   hasRoom(capacity: Load, task?: T): boolean {
     const added = task === undefined ? 0 : 1
     if (this.organization.shares[this.#lane].load.tasks + added <= 1) return true
-    return this.fits(capacity, { tasks: added, bytes: task?.payload.length ?? 0, ms: added * this.#expectedMs })
+    return this.fits(capacity, {
+      tasks: added,
+      bytes: task === undefined ? 0 : sizeOf(task),
+      ms: added * this.#expectedMs,
+    })
   }
 
   /** Moves the queued tasks to the lane, and counts them with the duration, that the history requires. */

@@ -1,6 +1,6 @@
 import { parse } from '@bufbuild/cel'
 import type { PayloadConversionChecker, PayloadConversionFault } from '../domain/ports.ts'
-import { environment, INPUT_VARIABLE } from './environment.ts'
+import { environment, VARIABLES } from './environment.ts'
 import { sourceSizeError } from './worker-protocol.ts'
 
 type Tree = ReturnType<typeof parse>
@@ -93,7 +93,7 @@ export function checkSource(source: string): ParseResult {
   if (!result.ok) return result
   try {
     const root = result.parsed.tree.expr
-    visit(root, { variables: new Set([INPUT_VARIABLE]), seesPayload: true, depth: 0, macros: 0 })
+    visit(root, { local: new Set(), depth: 0, macros: 0 })
     requireMap(root)
     return result
   } catch (error) {
@@ -113,9 +113,8 @@ export function createPayloadConversionChecker(): PayloadConversionChecker {
 }
 
 interface Scope {
-  readonly variables: ReadonlySet<string>
-  /** False if a macro's variable hides the payload's name. */
-  readonly seesPayload: boolean
+  /** The variables of macros, which hide those of the environment. */
+  readonly local: ReadonlySet<string>
   readonly depth: number
   readonly macros: number
 }
@@ -157,22 +156,22 @@ function checkConstant(expr: Expr, { constantKind: constant }: Node<'constExpr'>
 
 function checkName(expr: Expr, scope: Scope): void {
   const name = qualifiedName(expr) ?? ''
-  if (scope.variables.has(name) || KNOWN_NAMES.has(name)) return
-  throw new CheckError(expr.id, `unknown variable "${name}"; the payload is "${INPUT_VARIABLE}"`)
+  if (scope.local.has(name) || isVariable(name) || KNOWN_NAMES.has(name)) return
+  throw new CheckError(expr.id, `unknown variable "${name}"; the payload is "input"`)
 }
 
 function visitSelect(expr: Expr, select: Node<'selectExpr'>, scope: Scope): void {
   const name = qualifiedName(expr)
   if (name !== undefined && KNOWN_NAMES.has(name)) return
-  if (scope.seesPayload && isInput(select.operand))
-    throw new CheckError(expr.id, `"${INPUT_VARIABLE}" is bytes and has no fields; decode it first`)
+  const scalar = scalarVariable(select.operand, scope.local)
+  if (scalar !== undefined) throw new CheckError(expr.id, `${scalar} and has no fields${hint(scalar)}`)
   visit(select.operand, scope)
 }
 
 function visitCall(expr: Expr, call: Node<'callExpr'>, scope: Scope): void {
   const name = call.function
-  if (name === '_[_]' && scope.seesPayload && isInput(call.args[0]))
-    throw new CheckError(expr.id, `"${INPUT_VARIABLE}" is bytes and cannot be indexed; decode it first`)
+  const scalar = name === '_[_]' ? scalarVariable(call.args[0], scope.local) : undefined
+  if (scalar !== undefined) throw new CheckError(expr.id, `${scalar} and cannot be indexed${hint(scalar)}`)
   if (!BUILT_IN_OPERATORS.has(name)) checkFunction(expr, call)
   visit(call.target, scope)
   for (const argument of call.args) visit(argument, scope)
@@ -213,8 +212,7 @@ function visitComprehension(expr: Expr, value: Node<'comprehensionExpr'>, scope:
   visit(value.iterRange, scope)
   visit(value.accuInit, scope)
   const names = [value.iterVar, value.iterVar2, value.accuVar].filter((name) => name !== '')
-  const seesPayload = scope.seesPayload && !names.includes(INPUT_VARIABLE)
-  const inner = { ...scope, macros, seesPayload, variables: new Set([...scope.variables, ...names]) }
+  const inner = { ...scope, macros, local: new Set([...scope.local, ...names]) }
   visit(value.loopCondition, inner)
   visit(value.loopStep, inner)
   visit(value.result, inner)
@@ -228,7 +226,7 @@ function requireMap(expr: Expr | undefined): void {
     requireMap(exprKind.value.args[2])
     return
   }
-  const isMap = exprKind.case !== 'constExpr' && exprKind.case !== 'listExpr' && !isInput(expr)
+  const isMap = exprKind.case !== 'constExpr' && exprKind.case !== 'listExpr' && scalarVariable(expr) === undefined
   if (!isMap) throw new CheckError(expr.id, 'the result must be a map such as {"temperature": 21.5}')
 }
 
@@ -240,6 +238,18 @@ function qualifiedName(expr: Expr | undefined): string | undefined {
   return prefix === undefined ? undefined : `${prefix}.${expr.exprKind.value.field}`
 }
 
-function isInput(expr: Expr | undefined): boolean {
-  return expr?.exprKind.case === 'identExpr' && expr.exprKind.value.name === INPUT_VARIABLE
+/** Returns `"input" is bytes` for a variable of the environment that is not a map; undefined for anything else. */
+function scalarVariable(expr: Expr | undefined, local: ReadonlySet<string> = new Set()): string | undefined {
+  if (expr?.exprKind.case !== 'identExpr') return undefined
+  const { name } = expr.exprKind.value
+  if (name === 'metadata' || local.has(name) || !isVariable(name)) return undefined
+  return `"${name}" is ${VARIABLES[name].name}`
+}
+
+function isVariable(name: string): name is keyof typeof VARIABLES {
+  return Object.hasOwn(VARIABLES, name)
+}
+
+function hint(scalar: string): string {
+  return scalar === '"input" is bytes' ? '; decode it first' : ''
 }

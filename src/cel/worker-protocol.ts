@@ -1,6 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { setPriority } from 'node:os'
-import type { JsonObject } from '../domain/entities.ts'
+import type { JsonObject, Uplink } from '../domain/entities.ts'
+import type { Instant } from '../domain/instant.ts'
 
 // Shared by the evaluation pool and its worker threads. Does not import the CEL library, which only the workers load.
 
@@ -9,6 +10,20 @@ export type Evaluation =
   /** `size`: approximate bytes of the data as JSON. */
   | { readonly ok: true; readonly data: JsonObject; readonly size: number }
   | { readonly ok: false; readonly reason: string }
+
+/** The variables of an evaluation besides the payload. */
+export interface EnvelopeContext {
+  readonly receivedAt: Instant
+  readonly uplink?: Uplink | undefined
+}
+
+/** Names in the sources whose variables are sent to the worker; matches more, such as texts. */
+const CONTEXT_VARIABLE = /f_port|f_cnt|metadata|received_at/
+
+/** Returns whether an expression may use more than the payload. */
+export function usesContext(source: string): boolean {
+  return CONTEXT_VARIABLE.test(source)
+}
 
 /** A job sent to a worker. */
 export interface JobMessage {
@@ -20,6 +35,8 @@ export interface JobMessage {
   readonly payloads: Uint8Array
   /** For each task the end of its payload in `payloads`. */
   readonly ends: readonly number[]
+  /** For each task its context, if its expression may use it; absent if no expression of the job does. */
+  readonly contexts?: readonly (EnvelopeContext | undefined)[]
 }
 
 export type WorkerMessage =

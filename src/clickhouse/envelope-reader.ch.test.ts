@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import type { JsonObject } from '../domain/entities.ts'
+import type { JsonObject, Uplink } from '../domain/entities.ts'
 import {
   fieldPaths,
   cursorOf,
@@ -13,7 +13,14 @@ import type { EnvelopeRow } from './envelope-text.ts'
 import { createEnvelopeWriter } from './envelope-writer.ts'
 
 /** All envelopes of the organization. */
-const ALL: TelemetryQuery = { organizationId: 'org', endDeviceId: null, from: null, to: null, fieldPaths: [] }
+const ALL: TelemetryQuery = {
+  organizationId: 'org',
+  endDeviceId: null,
+  from: null,
+  to: null,
+  fieldPaths: [],
+  withUplink: true,
+}
 const DEVICE: TelemetryQuery = { ...ALL, endDeviceId: 'device' }
 const WHOLE: TelemetryRange = { after: null, limit: null, timeoutMs: 10_000 }
 const signal = new AbortController().signal
@@ -34,6 +41,7 @@ interface Place {
   readonly endDeviceId?: string
   readonly occurredAt?: bigint
   readonly processedAt?: bigint
+  readonly uplink?: Uplink
 }
 
 function row(n: number, data: JsonObject = { n }, place: Place = {}): EnvelopeRow {
@@ -75,6 +83,17 @@ describe.each([
     const [newest, ...others] = await read(query)
     expect(newest).toEqual({ envelope: row(2).envelope, envelopeId: row(2).envelopeId })
     expect(others.map(({ envelope }) => envelope.data)).toEqual([{ n: 1 }, { n: 0 }])
+  })
+
+  test('W-5: have the properties of their uplink, on request', async () => {
+    const uplink = { fPort: 2, fCnt: 4_294_967_295, metadata: { rssi: -113, gateway_ids: ['a'], nested: { snr: 7.5 } } }
+    await write(row(0), row(1, { n: 1 }, { uplink }), row(2, {}, { uplink: { fCnt: 0 } }))
+    const uplinks = (await read(query)).map(({ envelope }) => envelope.uplink)
+    expect(uplinks).toEqual([{ fCnt: 0 }, uplink, undefined])
+    expect((await read({ ...query, fieldPaths: ['n'] }))[1]?.envelope).toMatchObject({ data: { n: 1 }, uplink })
+    expect((await read({ ...query, withUplink: false })).filter(({ envelope }) => 'uplink' in envelope)).toEqual([])
+    const rows = await database.rows('SELECT f_port, metadata.rssi AS rssi FROM processed_envelopes WHERE f_port = 2')
+    expect(rows).toEqual([{ f_port: 2, rssi: -113 }])
   })
 
   test('P-9: are returned once, with the latest result, if they were written again', async () => {

@@ -8,7 +8,14 @@ import { openClickHouse } from './connection.ts'
 import { createEnvelopeReader } from './envelope-reader.ts'
 
 /** All envelopes of the organization. */
-const ALL: TelemetryQuery = { organizationId: 'org', endDeviceId: null, from: null, to: null, fieldPaths: [] }
+const ALL: TelemetryQuery = {
+  organizationId: 'org',
+  endDeviceId: null,
+  from: null,
+  to: null,
+  fieldPaths: [],
+  withUplink: true,
+}
 const DEVICE: TelemetryQuery = { ...ALL, endDeviceId: 'device' }
 const WHOLE: TelemetryRange = { after: null, limit: null, timeoutMs: 10_000 }
 

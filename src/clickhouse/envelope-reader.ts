@@ -1,6 +1,6 @@
 import { addAbortSignal } from 'node:stream'
 import { ClickHouseError, type ClickHouseSettings } from '@clickhouse/client'
-import { isJsonObject, type JsonObject, type JsonValue } from '../domain/entities.ts'
+import { isJsonObject, type JsonObject, type JsonValue, type Uplink } from '../domain/entities.ts'
 import { DomainError } from '../domain/errors.ts'
 import type { CallOptions, TelemetryReader } from '../domain/ports.ts'
 import { nested, type StoredEnvelope, type TelemetryQuery, type TelemetryRange } from '../domain/telemetry.ts'
@@ -98,7 +98,10 @@ export function envelopeQuery(query: TelemetryQuery, range: TelemetryRange) {
     return `getSubcolumn(data, {field_${index}:String}), getSubcolumn(data, {object_${index}:String})`
   })
   const columns = ['toUnixTimestamp64Micro(occurred_at)', 'toUnixTimestamp64Micro(processed_at)']
-  const select = [...columns, 'end_device_id', 'identity', ...(data.length === 0 ? ['data'] : data)].join(', ')
+  const uplink = query.withUplink ? ['f_port', 'f_cnt', 'metadata'] : ['NULL', 'NULL', 'NULL']
+  const select = [...columns, 'end_device_id', 'identity', ...uplink, ...(data.length === 0 ? ['data'] : data)].join(
+    ', ',
+  )
   const inOrder = query.endDeviceId !== null
   const clauses = [
     `SELECT ${select} FROM processed_envelope_rows${inOrder ? '' : ' FINAL'}`,
@@ -165,17 +168,33 @@ function subObject(path: string): string {
   return `^\`${path.replaceAll('\\', String.raw`\\`)}\``
 }
 
-type Row = readonly [occurredAt: string, processedAt: string, device: string, envelopeId: string, ...data: JsonValue[]]
+type Row = readonly [
+  ...ids: [occurredAt: string, processedAt: string, device: string, envelopeId: string],
+  ...uplink: [fPort: number | null, fCnt: number | null, metadata: JsonObject | null],
+  ...data: JsonValue[],
+]
 
 function storedEnvelope({ organizationId, fieldPaths }: TelemetryQuery, line: string): StoredEnvelope {
   const row: Row = JSON.parse(line)
-  const [occurredAt, processedAt, endDeviceId, envelopeId, ...columns] = row
+  const [occurredAt, processedAt, endDeviceId, envelopeId, fPort, fCnt, metadata, ...columns] = row
   const data =
     fieldPaths.length === 0
       ? objectOrEmpty(columns[0])
       : nested(fieldPaths.map((path, index) => [path, valueOf(columns[2 * index], columns[2 * index + 1])]))
   const times = { occurredAt: BigInt(occurredAt), processedAt: BigInt(processedAt) }
-  return { envelope: { organizationId, endDeviceId, ...times, data }, envelopeId }
+  const uplink = uplinkOf(fPort, fCnt, metadata)
+  return { envelope: { organizationId, endDeviceId, ...times, data, ...(uplink && { uplink }) }, envelopeId }
+}
+
+/** A JSON column cannot distinguish an empty object from an absent one. */
+function uplinkOf(fPort: number | null, fCnt: number | null, metadata: JsonObject | null): Uplink | undefined {
+  const hasMetadata = metadata !== null && Object.keys(metadata).length > 0
+  if (fPort === null && fCnt === null && !hasMetadata) return undefined
+  return {
+    ...(fPort === null ? {} : { fPort }),
+    ...(fCnt === null ? {} : { fCnt }),
+    ...(hasMetadata ? { metadata } : {}),
+  }
 }
 
 /** Returns the value at a path. A JSON column stores neither null nor an empty object: both mean that the path is absent. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Uplink } from '../domain/entities.ts'
 import { toRowText, toJsonText } from './envelope-text.ts'
 
 const instant = 1_767_323_045_000_006n
@@ -11,6 +12,16 @@ describe('W-5: the text of a row', () => {
       '{"organization_id":"org","end_device_id":"dev\\"ice","occurred_at":"2026-01-02 03:04:05.000006",' +
         '"processed_at":"2026-01-02 03:04:05.000006","identity":"raw_envelopes:7","data":{"t":25.0}}\n',
     )
+  })
+
+  test('contains the properties of an uplink that are present', () => {
+    const tail = (uplink: Uplink) =>
+      toRowText({ envelope: { ...envelope, uplink }, envelopeId: 'x' }).split('"data":')[1]
+    expect(tail({ fPort: 0, fCnt: 7, metadata: { rssi: -113 } })).toBe(
+      '{},"f_port":0,"f_cnt":7,"metadata":{"rssi":-113.0}}\n',
+    )
+    expect(tail({ fCnt: 7 })).toBe('{},"f_cnt":7}\n')
+    expect(() => tail({ metadata: { 'a.b': 1, a: { b: 2 } } })).toThrow('metadata has two values at the path a.b')
   })
 
   test.each([

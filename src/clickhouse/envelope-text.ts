@@ -1,4 +1,4 @@
-import { isJsonList, type JsonObject, type JsonValue, type ProcessedEnvelope } from '../domain/entities.ts'
+import { isJsonList, type JsonObject, type JsonValue, type ProcessedEnvelope, type Uplink } from '../domain/entities.ts'
 import { toRfc3339, type Instant } from '../domain/instant.ts'
 import { conflictIn } from './json-paths.ts'
 
@@ -19,14 +19,28 @@ const DATE_LENGTH = 'YYYY-MM-DD'.length
 
 /** Renders the row as one line of JSONEachRow. Throws a RangeError for values that the table cannot store. */
 export function toRowText({ envelope, envelopeId }: EnvelopeRow): string {
-  const { organizationId, endDeviceId, occurredAt, processedAt, data } = envelope
-  const conflict = conflictIn(data)
-  if (conflict !== undefined) throw new RangeError(`data has ${conflict}`)
+  const { organizationId, endDeviceId, occurredAt, processedAt, data, uplink } = envelope
+  assertStorable('data', data)
   const ids = `{"organization_id":${JSON.stringify(organizationId)},"end_device_id":${JSON.stringify(endDeviceId)}`
   const occurred = timeText(occurredAt, 'occurred_at')
   const processed = timeText(processedAt, 'processed_at')
   const times = `,"occurred_at":"${occurred}","processed_at":"${processed}"`
-  return `${ids}${times},"identity":${JSON.stringify(envelopeId)},"data":${toJsonText(data)}}\n`
+  return `${ids}${times},"identity":${JSON.stringify(envelopeId)},"data":${toJsonText(data)}${uplinkText(uplink)}}\n`
+}
+
+function assertStorable(column: string, object: JsonObject): void {
+  const conflict = conflictIn(object)
+  if (conflict !== undefined) throw new RangeError(`${column} has ${conflict}`)
+}
+
+/** Renders the columns of an uplink; ClickHouse stores NULL and an empty object for absent columns. */
+function uplinkText(uplink: Uplink | undefined): string {
+  if (uplink === undefined) return ''
+  const { fPort, fCnt, metadata } = uplink
+  const numbers = `${fPort === undefined ? '' : `,"f_port":${fPort}`}${fCnt === undefined ? '' : `,"f_cnt":${fCnt}`}`
+  if (metadata === undefined) return numbers
+  assertStorable('metadata', metadata)
+  return `${numbers},"metadata":${toJsonText(metadata)}`
 }
 
 function timeText(instant: Instant, column: string): string {

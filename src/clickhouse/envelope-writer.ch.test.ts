@@ -49,7 +49,7 @@ describe('P-8: the envelope writer', () => {
     expect(await writer.write([row(6)], signal)).toEqual([{ kind: 'stored' }])
     expect(await curl('SELECT * FROM processed_envelopes FORMAT JSONEachRow')).toBe(
       '{"organization_id":"org","end_device_id":"device","occurred_at":"2026-01-02 03:04:05.000006",' +
-        '"processed_at":"2026-01-02 03:04:05.000015","data":{"temperature_0":25.5}}\n',
+        '"processed_at":"2026-01-02 03:04:05.000015","data":{"temperature_0":25.5},"f_port":null,"f_cnt":null,"metadata":{}}\n',
     )
   })
 

@@ -57,12 +57,22 @@ export interface Organization {
   readonly deletedAt: Instant | null
 }
 
+/** The properties of a LoRaWAN uplink besides its payload. A property that the network server does not send is absent. */
+export interface Uplink {
+  readonly fPort?: number
+  /** The frame counter of the device. */
+  readonly fCnt?: number
+  /** Reception and settings, as the network server names them. */
+  readonly metadata?: JsonObject
+}
+
 /** The bytes of a device as received by a gateway. */
 export interface RawEnvelope {
   readonly organizationId: string
   readonly endDeviceId: string
   readonly payload: Uint8Array
   readonly receivedAt: Instant
+  readonly uplink?: Uplink | undefined
 }
 
 /** The JSON object that the device's CEL expression returned for the bytes. */
@@ -73,4 +83,6 @@ export interface ProcessedEnvelope {
   readonly occurredAt: Instant
   readonly processedAt: Instant
   readonly data: JsonObject
+  /** The `uplink` of the raw envelope. */
+  readonly uplink?: Uplink | undefined
 }

@@ -12,7 +12,7 @@ import {
   type TelemetryRange,
 } from './telemetry.ts'
 
-export interface TelemetryInput extends Pick<TelemetryQuery, 'organizationId' | 'from' | 'to' | 'fieldPaths'> {
+export interface TelemetryInput extends Omit<TelemetryQuery, 'endDeviceId'> {
   /** Empty for all devices of the organization. */
   readonly endDeviceId: string
 }
@@ -50,7 +50,8 @@ export class TelemetryService {
     options?: CallOptions,
   ): Promise<ProcessedEnvelope | null> {
     const device = requiredId('end_device_id', endDeviceId)
-    const query = telemetryQuery({ organizationId, endDeviceId: device, from: null, to: null, fieldPaths: paths })
+    const whole = { from: null, to: null, withUplink: true }
+    const query = telemetryQuery({ organizationId, endDeviceId: device, ...whole, fieldPaths: paths })
     await this.#assertOwned(query.organizationId, device, options)
     const range = { after: null, limit: 1, timeoutMs: TIMEOUT_MS }
     for await (const [stored] of this.#parts.telemetry.read(query, range, options))
@@ -103,18 +104,28 @@ export class TelemetryService {
 }
 
 function telemetryQuery(input: TelemetryInput, parameter = 'field_paths'): TelemetryQuery {
-  const { from, to } = input
+  const { from, to, withUplink } = input
   const organizationId = requiredId('organization_id', input.organizationId)
   const endDeviceId = optionalText('end_device_id', input.endDeviceId, LIMITS.id)
   if (from !== null && to !== null && from >= to) {
     throw invalid('to must be later than from; from is inclusive, to is exclusive')
   }
   const paths = fieldPaths(parameter, input.fieldPaths)
-  return { organizationId, endDeviceId: endDeviceId === '' ? null : endDeviceId, from, to, fieldPaths: paths }
+  return {
+    organizationId,
+    endDeviceId: endDeviceId === '' ? null : endDeviceId,
+    from,
+    to,
+    fieldPaths: paths,
+    withUplink,
+  }
 }
 
 function sendable({ envelope }: StoredEnvelope): ProcessedEnvelope {
-  return { ...envelope, data: limitDepth(envelope.data, MAX_LEVELS) }
+  const { uplink } = envelope
+  const metadata = uplink?.metadata && limitDepth(uplink.metadata, MAX_LEVELS)
+  const limited = metadata === undefined ? {} : { uplink: { ...uplink, metadata } }
+  return { ...envelope, data: limitDepth(envelope.data, MAX_LEVELS), ...limited }
 }
 
 /** Reads up to `size` envelopes, fewer (at least one) when they are large, and whether there are more. */
@@ -126,7 +137,7 @@ async function firstOf(
   let bytes = 0
   for await (const batch of batches) {
     for (const item of batch) {
-      bytes += encodedBytes(item.envelope.data)
+      bytes += encodedBytes(item.envelope.data) + encodedBytes(item.envelope.uplink?.metadata ?? null)
       if (stored.length === size || (bytes > PAGE_DATA_BYTES && stored.length > 0)) return { stored, more: true }
       stored.push(item)
     }

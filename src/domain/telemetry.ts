@@ -29,6 +29,8 @@ export interface StoredEnvelope {
 export interface TelemetryQuery extends TelemetryFilter {
   /** Result of {@link fieldPaths}; empty for all fields of `data`. */
   readonly fieldPaths: readonly string[]
+  /** Whether to read the properties of uplinks. */
+  readonly withUplink: boolean
 }
 
 export interface TelemetryRange {

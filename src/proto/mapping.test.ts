@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { EndDevice, Gateway, JsonObject, JsonValue, Organization } from '../domain/entities.ts'
+import type { EndDevice, Gateway, JsonObject, JsonValue, Organization, Uplink } from '../domain/entities.ts'
 import { MappingError } from '../domain/errors.ts'
 import {
   decodeEndDevice,
@@ -41,6 +41,16 @@ const { value: jsonValue } = fc.letrec<{ value: JsonValue }>((tie) => ({
   ),
 }))
 const json: fc.Arbitrary<JsonObject> = fc.dictionary(text, jsonValue)
+
+/** protobuf-es loses a key named `__proto__`. */
+const plainJson = json.filter((value) => !JSON.stringify(value).includes('"__proto__":'))
+const uint32 = fc.integer({ min: 0, max: 2 ** 32 - 1 })
+const uplink: fc.Arbitrary<Uplink | undefined> = fc.option(
+  fc
+    .record({ fPort: uint32, fCnt: uint32, metadata: json }, { requiredKeys: [] })
+    .filter((value) => Object.keys(value).length > 0),
+  { nil: undefined },
+)
 
 test('W-2 a Timestamp keeps the microseconds of an Instant, even before 1970', () => {
   expect(timestampFromInstant(-1n)).toMatchObject({ seconds: -1n, nanos: 999_999_000 })
@@ -107,6 +117,7 @@ test('W-2 a raw envelope round-trips, and one without ids or time is rejected', 
     endDeviceId: id,
     payload: fc.uint8Array(),
     receivedAt: instant,
+    uplink,
   })
   fc.assert(
     fc.property(envelope, (value) => {
@@ -117,6 +128,27 @@ test('W-2 a raw envelope round-trips, and one without ids or time is rejected', 
   expect(() => decodeRawEnvelope(anonymous)).toThrow(new MappingError('raw_envelope.end_device_id is missing'))
 })
 
+test('W-2 a raw envelope is encoded and decoded as by protobuf-es', () => {
+  const properties = fc.option(fc.record({ fPort: uint32, fCnt: uint32, metadata: plainJson }), { nil: undefined })
+  fc.assert(
+    fc.property(id, fc.uint8Array({ maxLength: 300 }), instant, properties, (endDeviceId, payload, at, more) => {
+      const ours = { organizationId: 'o', endDeviceId, payload, receivedAt: at, uplink: more }
+      const bytes = encodeRawEnvelope(ours)
+      const theirs = fromBinary(RawEnvelopeSchema, bytes)
+      expect(theirs).toMatchObject({ organizationId: 'o', endDeviceId, ...more })
+      expect(Buffer.from(theirs.payload).equals(Buffer.from(payload))).toBe(true)
+      expect(decodeRawEnvelope(toBinary(RawEnvelopeSchema, theirs))).toEqual(ours)
+    }),
+  )
+})
+
+test('W-2 an envelope without properties of an uplink has no bytes for them', () => {
+  const raw = { organizationId: 'o', endDeviceId: 'd', payload: new Uint8Array(1), receivedAt: 1_000_000n }
+  expect(Buffer.from(encodeRawEnvelope(raw)).toString('hex')).toBe('0a016f1201641a010022020801')
+  const zero = decodeRawEnvelope(encodeRawEnvelope({ ...raw, uplink: { fPort: 0, fCnt: 0 } }))
+  expect(zero.uplink).toEqual({ fPort: 0, fCnt: 0 })
+})
+
 test('W-2 a processed envelope round-trips', () => {
   const envelope = fc.record({
     organizationId: id,
@@ -124,6 +156,7 @@ test('W-2 a processed envelope round-trips', () => {
     occurredAt: instant,
     processedAt: instant,
     data: json,
+    uplink,
   })
   fc.assert(
     fc.property(envelope, (value) => {
@@ -165,13 +198,10 @@ test.each(['[1]', '"x"', 'null', '{'])('W-2 a gateway with config %s is rejected
 })
 
 test('W-2 a processed envelope is encoded and decoded as by protobuf-es', () => {
-  const data = fc.dictionary(
-    text.filter((key) => key !== '__proto__'),
-    jsonValue,
-  )
+  const properties = fc.option(fc.record({ fPort: uint32, fCnt: uint32, metadata: plainJson }), { nil: undefined })
   fc.assert(
-    fc.property(id, instant, data, (endDeviceId, at, value) => {
-      const ours = { organizationId: 'o', endDeviceId, occurredAt: at, processedAt: at, data: value }
+    fc.property(id, instant, plainJson, properties, (endDeviceId, at, value, more) => {
+      const ours = { organizationId: 'o', endDeviceId, occurredAt: at, processedAt: at, data: value, uplink: more }
       const theirs = fromBinary(ProcessedEnvelopeSchema, encodeProcessedEnvelope(ours))
       expect(theirs).toMatchObject({ organizationId: 'o', endDeviceId, data: value })
       expect(instantFromTimestamp(theirs.processedAt ?? timestampFromInstant(0n))).toBe(at)

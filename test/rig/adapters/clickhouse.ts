@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterAll, beforeAll, expect, inject } from 'vitest'
@@ -39,10 +39,12 @@ export async function createTestDatabase(address: Address): Promise<TestDatabase
     },
     async migrate() {
       const folder = join(projectRoot, 'migrations/clickhouse')
-      const text = await readFile(join(folder, '0001_processed_envelopes.sql'), 'utf8')
-      const [, up = ''] = text.split(/^-- migrate:(?:up|down)$/m)
-      for (const query of up.split(/;\n\n?/).filter((part) => part.trim() !== '')) {
-        await clickhouse.client.command({ query })
+      for (const name of (await readdir(folder)).toSorted()) {
+        const text = await readFile(join(folder, name), 'utf8')
+        const [, up = ''] = text.split(/^-- migrate:(?:up|down)$/m)
+        for (const query of up.split(/;\n\n?/).filter((part) => part.trim() !== '')) {
+          await clickhouse.client.command({ query })
+        }
       }
     },
     async [Symbol.asyncDispose]() {

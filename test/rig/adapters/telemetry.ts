@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, inject } from 'vitest'
 import { createTestDatabase, type TestDatabase } from './clickhouse.ts'
 import type { ClickHouseOptions } from '../../../src/clickhouse/connection.ts'
 import { createEnvelopeWriter } from '../../../src/clickhouse/envelope-writer.ts'
-import type { JsonObject } from '../../../src/domain/entities.ts'
+import type { JsonObject, ProcessedEnvelope } from '../../../src/domain/entities.ts'
 import { TestSchema } from './test-schema.ts'
 import { EndDeviceService } from '../../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { OrganizationService } from '../../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
@@ -86,10 +86,11 @@ export class TestTelemetry implements AsyncDisposable {
   }
 
   /** Writes one envelope per second, the first at START. */
-  async write(device: string, data: readonly JsonObject[], organizationId = this.organizationId): Promise<void> {
+  async write(device: string, data: readonly JsonObject[], more: Partial<ProcessedEnvelope> = {}): Promise<void> {
+    const ids = { organizationId: this.organizationId, endDeviceId: device }
     const rows = data.map((one, n) => {
       const occurredAt = START + BigInt(n) * 1_000_000n
-      const envelope = { organizationId, endDeviceId: device, occurredAt, processedAt: occurredAt + 1n, data: one }
+      const envelope = { ...ids, occurredAt, processedAt: occurredAt + 1n, data: one, ...more }
       return { envelope, envelopeId: `${device}:${n}` }
     })
     await createEnvelopeWriter(this.#database.clickhouse).write(rows, new AbortController().signal)
@@ -112,7 +113,7 @@ export class TestTelemetry implements AsyncDisposable {
     await this.#database.clickhouse.client.command({
       query: `CREATE VIEW processed_envelope_rows AS SELECT toString(max(cityHash64(number))) AS organization_id,
         '${this.deviceId}' AS end_device_id, now64(6, 'UTC') AS occurred_at, occurred_at AS processed_at, '' AS identity,
-        '{}'::JSON AS data FROM numbers(1000000000000)`,
+        '{}'::JSON AS data, NULL AS f_port, NULL AS f_cnt, data AS metadata FROM numbers(1000000000000)`,
     })
   }
 

@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file ponix/envelope/v1/envelope.proto.
  */
 export const file_ponix_envelope_v1_envelope: GenFile = /*@__PURE__*/
-  fileDesc("CiBwb25peC9lbnZlbG9wZS92MS9lbnZlbG9wZS5wcm90bxIRcG9uaXguZW52ZWxvcGUudjEifwoLUmF3RW52ZWxvcGUSFwoPb3JnYW5pemF0aW9uX2lkGAEgASgJEhUKDWVuZF9kZXZpY2VfaWQYAiABKAkSDwoHcGF5bG9hZBgDIAEoDBIvCgtyZWNlaXZlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAizQEKEVByb2Nlc3NlZEVudmVsb3BlEhUKDWVuZF9kZXZpY2VfaWQYASABKAkSLwoLb2NjdXJyZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiUKBGRhdGEYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EjAKDHByb2Nlc3NlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPb3JnYW5pemF0aW9uX2lkGAUgASgJYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiBwb25peC9lbnZlbG9wZS92MS9lbnZlbG9wZS5wcm90bxIRcG9uaXguZW52ZWxvcGUudjEi6AEKC1Jhd0VudmVsb3BlEhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCRIVCg1lbmRfZGV2aWNlX2lkGAIgASgJEg8KB3BheWxvYWQYAyABKAwSLwoLcmVjZWl2ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKBmZfcG9ydBgFIAEoDUgAiAEBEhIKBWZfY250GAYgASgNSAGIAQESKQoIbWV0YWRhdGEYByABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0QgkKB19mX3BvcnRCCAoGX2ZfY250IrYCChFQcm9jZXNzZWRFbnZlbG9wZRIVCg1lbmRfZGV2aWNlX2lkGAEgASgJEi8KC29jY3VycmVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgRkYXRhGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIwCgxwcm9jZXNzZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD29yZ2FuaXphdGlvbl9pZBgFIAEoCRITCgZmX3BvcnQYBiABKA1IAIgBARISCgVmX2NudBgHIAEoDUgBiAEBEikKCG1ldGFkYXRhGAggASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEIJCgdfZl9wb3J0QggKBl9mX2NudGIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * A device's bytes as a gateway received them.
@@ -41,6 +41,23 @@ export type RawEnvelope = Message<"ponix.envelope.v1.RawEnvelope"> & {
    * @generated from field: google.protobuf.Timestamp received_at = 4;
    */
   receivedAt?: Timestamp | undefined;
+
+  /**
+   * Of a LoRaWAN uplink: port, frame counter, and what the network server says of its reception, in its own words.
+   *
+   * @generated from field: optional uint32 f_port = 5;
+   */
+  fPort?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 f_cnt = 6;
+   */
+  fCnt?: number | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Struct metadata = 7;
+   */
+  metadata?: JsonObject | undefined;
 };
 
 /**
@@ -82,6 +99,23 @@ export type ProcessedEnvelope = Message<"ponix.envelope.v1.ProcessedEnvelope"> &
    * @generated from field: string organization_id = 5;
    */
   organizationId: string;
+
+  /**
+   * Those of the raw envelope.
+   *
+   * @generated from field: optional uint32 f_port = 6;
+   */
+  fPort?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 f_cnt = 7;
+   */
+  fCnt?: number | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Struct metadata = 8;
+   */
+  metadata?: JsonObject | undefined;
 };
 
 /**
