@@ -15,6 +15,8 @@ export interface HttpOptions {
   /** Variable that sets the port, for error messages. */
   readonly portVariable: string
   readonly port: number
+  /** Whether another instance on this machine may use the port; then this one listens on a free port. */
+  readonly sharesPort: boolean
   readonly readiness: Readonly<Record<string, ReadinessCheck>>
   readonly routes: Readonly<Record<string, () => unknown>>
   /** Names that `Host` may have beside those of loopback, in lower case. */
@@ -53,11 +55,12 @@ export async function serveHttp(options: HttpOptions): Promise<Server> {
     if (refusal !== null) send(response, request, json(refusal.status, { error: refusal.reason }))
     else if (options.requests?.(request, response) !== true) void respond(options, request, response)
   })
-  const { port, portVariable } = options
+  const { port, portVariable, sharesPort } = options
   try {
     await once(server.listen(port, HOST), 'listening')
   } catch (error) {
     const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+    if (inUse && sharesPort) return await serveHttp({ ...options, port: 0, sharesPort: false })
     const reason = inUse ? 'the port is in use by another program' : messageOf(error)
     const message = `${portVariable}=${port}: cannot listen on ${HOST}:${port}: ${reason}; choose another port`
     throw new StartupError(message, { cause: error })

@@ -201,6 +201,17 @@ describe('a service', () => {
     other.close()
   })
 
+  test('R-5, G-13: instances that share a port serve on a free port if it is in use', async () => {
+    const env = { PONIX_TEST_HTTP_PORT: String(await freePort()) }
+    await start({ ...WAITING, sharesPort: true }, env).said('serving')
+    for (let number = 2; number <= 3; number++) {
+      const service = start({ ...WAITING, sharesPort: true }, env)
+      await service.said('serving /healthz, /readyz and /metrics')
+      service.kill('SIGTERM')
+      expect(await service.ended).toMatchObject({ code: 0 })
+    }
+  })
+
   test('R-5 R-7 reports an invalid port with the expected range', async () => {
     const service = start(WAITING, { PONIX_TEST_HTTP_PORT: '99999' })
     expect(await service.ended).toMatchObject({ code: 1 })

@@ -18,6 +18,8 @@ export interface RunnerOptions {
   readonly readiness?: Readonly<Record<string, ReadinessCheck>>
   /** Further GET routes of the HTTP server by path, such as `/gateways`, with JSON answers. */
   readonly routes?: Readonly<Record<string, () => unknown>>
+  /** Uses a free HTTP port if another instance on this machine uses the configured one. Default false. */
+  readonly sharesPort?: boolean
   /** The first handler of every request of the HTTP server. */
   readonly requests?: RequestHandler
 }
@@ -46,14 +48,15 @@ export function httpPortVariable(service: string): string {
 }
 
 async function openHttp(options: RunnerOptions, stopping: AbortSignal): Promise<void> {
-  const { service, logger, readiness = {}, routes = {}, requests } = options
+  const { service, logger, readiness = {}, routes = {}, sharesPort = false, requests } = options
   const portVariable = httpPortVariable(service)
   const schema = z.object({ [portVariable]: integer(0, 65_535).prefault('0') })
   const { [portVariable]: port = 0 } = parseEnvironment(schema, process.env)
   if (port === 0) return
   const { PONIX_HTTP_ALLOWED_HOSTS: allowedHosts } = parseEnvironment(z.object(commonEnvironment), process.env)
-  await serveHttp({ service, portVariable, port, readiness, routes, allowedHosts, requests, stopping })
-  logger.info({ port }, 'serving /healthz, /readyz and /metrics')
+  const http = { service, portVariable, port, sharesPort, readiness, routes, allowedHosts, requests, stopping }
+  const address = (await serveHttp(http)).address()
+  logger.info({ port: typeof address === 'object' ? address?.port : port }, 'serving /healthz, /readyz and /metrics')
 }
 
 async function announce({ readiness = {}, logger }: RunnerOptions, stopping: AbortSignal): Promise<void> {

@@ -18,6 +18,7 @@ export interface ServiceScript {
   readonly closerTimeoutMs?: number
   /** Whether the service is ready from the start, or on the command `ready`. */
   readonly readiness?: 'immediately' | 'on command'
+  readonly sharesPort?: boolean
   /** A failure before the service runs: a server that does not answer, a rejection, or an unexpected error. */
   readonly start?: 'no server' | 'refused' | 'surprise'
 }
@@ -72,6 +73,7 @@ async function run(script: ServiceScript, environment: CommonEnvironment): Promi
     service: 'test',
     logger,
     processes: Object.fromEntries(Object.entries(script.processes).map(([name, kind]) => [name, kinds[kind]])),
+    sharesPort: script.sharesPort === true,
     closers: Object.fromEntries(
       Object.entries(script.closers ?? {}).map(([name, kind]) => [name, closers[kind](name)]),
     ),
