@@ -7,6 +7,11 @@ export interface ConsumerOptions {
   readonly service: string
   readonly stream: string
   readonly durable: string
+  /**
+   * Present: the consumer belongs to this process. It starts after this sequence of the stream, its progress is not stored, and the
+   * server deletes it when it was not used for five minutes.
+   */
+  readonly startAfter?: number | undefined
   /** The filter; must be within the stream's subjects, otherwise the start fails. */
   readonly filterSubject: string
   /** The handler is called with this many messages, or with the messages that arrive within `batchWaitMs` after the first. */

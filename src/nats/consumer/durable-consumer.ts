@@ -10,7 +10,11 @@ import { UnreadMonitor } from './unread-monitor.ts'
 
 type DurableDefinition = Required<
   Pick<ConsumerOptions, 'stream' | 'durable' | 'filterSubject' | 'ackWaitMs' | 'maxAckPending'>
->
+> &
+  Pick<ConsumerOptions, 'startAfter'>
+
+/** Time after which the server deletes the consumer of a process that has ended. */
+const UNUSED_LIMIT_MS = 5 * 60 * 1000
 
 /**
  * A durable pull consumer on the server, and its ack floor: the stream sequence up to which every message is acknowledged, or was
@@ -19,17 +23,20 @@ type DurableDefinition = Required<
 export class DurableConsumer {
   readonly definition: DurableDefinition
   readonly #client: NatsClient
-  readonly #store: AckFloorStore
+  /** Undefined for the consumer of a process: a stored ack floor would never be used again. */
+  readonly #store: AckFloorStore | undefined
   #unread: UnreadMonitor
   /** Creation time of the stream: a new stream of the same name has new sequences. */
   #streamCreated = ''
   /** The highest ack floor that the server or the store has reported; 0 for a work queue, which deletes acknowledged messages. */
-  #ackFloor = 0
+  #ackFloor: number
 
   constructor(client: NatsClient, definition: DurableDefinition) {
     this.#client = client
     this.definition = definition
-    this.#store = new AckFloorStore(client, definition.stream, definition.durable)
+    const { stream, durable, startAfter } = definition
+    this.#store = startAfter === undefined ? new AckFloorStore(client, stream, durable) : undefined
+    this.#ackFloor = startAfter ?? 0
     this.#unread = new UnreadMonitor(client, definition)
   }
 
@@ -43,11 +50,12 @@ export class DurableConsumer {
     const stream = await this.#client.manager.streams.info(this.definition.stream)
     checkFilter(this.definition, stream)
     if (stream.created !== this.#streamCreated) {
-      this.#ackFloor = 0
+      this.#ackFloor = this.#streamCreated === '' ? this.#ackFloor : 0
       this.#unread = new UnreadMonitor(this.#client, this.definition)
     }
     this.#streamCreated = stream.created
-    if (!isWorkQueue(stream)) this.#ackFloor = Math.max(this.#ackFloor, await this.#store.load(stream.created))
+    if (this.#store && !isWorkQueue(stream))
+      this.#ackFloor = Math.max(this.#ackFloor, await this.#store.load(stream.created))
     const existing = await this.#find()
     if (existing === undefined) return await this.#create(stream)
     checkConfig(this.definition, existing)
@@ -77,7 +85,7 @@ export class DurableConsumer {
     if (!isWorkQueue(stream)) {
       // A lower value means that the server lost progress, which `ensure` repairs.
       this.#ackFloor = Math.max(this.#ackFloor, ackFloor)
-      await this.#store.save({ streamCreated: this.#streamCreated, ackFloor: this.#ackFloor })
+      await this.#store?.save({ streamCreated: this.#streamCreated, ackFloor: this.#ackFloor })
     }
     await this.#unread.observe(stream, info, ackFloor, oldestHeld)
   }
@@ -127,8 +135,9 @@ export class DurableConsumer {
  * Returns the configuration. `max_deliver` is unlimited, because the server would silently stop delivering a message whose last
  * attempt ended in a crash. The consumer counts the attempts from the delivery count of each message.
  */
-function toConfig({ durable, filterSubject, ackWaitMs, maxAckPending }: DurableDefinition) {
+function toConfig({ durable, filterSubject, ackWaitMs, maxAckPending, startAfter }: DurableDefinition) {
   return {
+    ...(startAfter === undefined ? {} : { inactive_threshold: UNUSED_LIMIT_MS * NANOS_PER_MS }),
     durable_name: durable,
     ack_policy: 'explicit',
     deliver_policy: 'all',
