@@ -27,6 +27,11 @@ export class DesiredGateways {
     return this.#rows.get(gatewayId)?.gateway ?? null
   }
 
+  /** Returns the ids of all gateways. */
+  ids(): readonly string[] {
+    return [...this.#rows.keys()]
+  }
+
   /** Applies an event; returns the ids of the gateways that it changed. */
   apply(event: GatewayEvent): readonly string[] {
     const { version } = event

@@ -49,7 +49,7 @@ const untilAborted = (signal: AbortSignal): Promise<void> =>
 const ENDLESS: RetryPolicy = { delayMs: 10_000, maxAttempts: 3, stopsWhenFailing: false }
 const LIMITED: RetryPolicy = { ...ENDLESS, stopsWhenFailing: true }
 
-function rig(runner: GatewayRunner, retry = ENDLESS) {
+function rig(runner: GatewayRunner, retry = ENDLESS, owns: (gatewayId: string) => boolean = () => true) {
   const clock = new Clock()
   const store = new MemoryGatewayProcessStore()
   const events: string[] = []
@@ -58,6 +58,7 @@ function rig(runner: GatewayRunner, retry = ENDLESS) {
     runners: new Map([['fake', runner]]),
     retry,
     random: () => 0,
+    owns,
     stopTimeoutMs: 5_000,
     sleep: clock.sleep,
     nowMs: clock.now,
@@ -305,6 +306,48 @@ describe('GatewayOrchestrator', () => {
     await Promise.all([stopped, replaced])
     expect(events).toEqual(['b stopped', 'hanging abandoned'])
     expect(runs).toHaveLength(2)
+  })
+
+  it('G-13: runs only gateways that it owns, and follows a change of the owner', async () => {
+    const { runs, runner } = recorder()
+    const owned = new Set(['a'])
+    const { orchestrator, store, load } = rig(runner, ENDLESS, (id) => owned.has(id))
+    await load(gateway('a'), gateway('b'))
+    await orchestrator.handle(stored('b', { updatedAt: 11n, gatewayConfig: { v: 2 } }))
+    expect(runs.map((run) => run.gateway.gatewayId)).toEqual(['a'])
+    owned.clear()
+    owned.add('b')
+    await orchestrator.reconcileWhere(() => true)
+    expect(runs.map((run) => [run.gateway.gatewayId, run.gateway.gatewayConfig])).toEqual([
+      ['a', {}],
+      ['b', { v: 2 }],
+    ])
+    expect(store.list().map((process) => process.gateway.gatewayId)).toEqual(['b'])
+  })
+
+  it('G-13: a runner whose gateway another instance may run must not publish, even before it is stopped, and no attempt starts', async () => {
+    const owned = new Set(['a', 'b'])
+    const runs: GatewayRun[] = []
+    const { clock, store, load } = rig(
+      async (run) => {
+        runs.push(run)
+        if (run.gateway.gatewayId === 'b') throw new Error('no broker')
+        await untilAborted(run.signal)
+      },
+      ENDLESS,
+      (id) => owned.has(id),
+    )
+    await load(gateway('a'), gateway('b'))
+    await settle()
+    expect(() => runs[0]?.assertOwned()).not.toThrow()
+    owned.clear()
+    expect(() => runs[0]?.assertOwned()).toThrow('another instance may run the gateway')
+    await clock.advance(10_000)
+    expect(runs).toHaveLength(2)
+    expect(store.get('b')?.status.lastError).toBe('another instance may run the gateway')
+    owned.add('a')
+    await store.get('a')?.stop(5_000)
+    expect(() => runs[0]?.assertOwned()).toThrow('aborted')
   })
 
   it('G-14 reports messages, the last error and the state', async () => {

@@ -51,7 +51,7 @@ export interface GatewayOrchestratorOptions extends GatewayProcessContext {
 }
 
 /**
- * Keeps one process running for each gateway that is not deleted. It is level-triggered: an event changes the desired gateways, and
+ * Keeps one process running for each gateway that is not deleted and that this instance owns. It is level-triggered: an event changes the desired gateways, and
  * the processes of the changed gateways are then reconciled with them. States that the newest event replaces meanwhile are skipped.
  */
 export class GatewayOrchestrator {
@@ -94,6 +94,16 @@ export class GatewayOrchestrator {
     return changed.length
   }
 
+  /** Reconciles gateways after a change of `owns`. Resolves when their processes correspond to it. */
+  async reconcileWhere(isAffected: (gatewayId: string) => boolean): Promise<void> {
+    await Promise.all(
+      this.#desired
+        .ids()
+        .filter(isAffected)
+        .map((id) => this.#reconcileInTurn(id)),
+    )
+  }
+
   /** Stops all processes concurrently; no process starts afterwards. */
   async stop(): Promise<void> {
     this.#stopped = true
@@ -114,12 +124,13 @@ export class GatewayOrchestrator {
   async #reconcile(id: string): Promise<void> {
     if (this.#stopped) return
     const { store, stopTimeoutMs } = this.#options
-    const [desired, process] = [this.#desired.get(id), store.get(id)]
+    const desired = this.#options.owns(id) ? this.#desired.get(id) : null
+    const process = store.get(id)
     const action = reconcile(desired, process ?? null)
     if (action === 'stop' || action === 'restart') {
       await process?.stop(stopTimeoutMs)
       store.remove(id)
-      // The desired gateway may have changed meanwhile.
+      // The desired gateway, or its owner, may have changed meanwhile.
       return await this.#reconcile(id)
     }
     if (desired === null) return

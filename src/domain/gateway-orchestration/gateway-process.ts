@@ -7,6 +7,8 @@ import { isFailing, retryDelayMs, type RetryPolicy } from './retry.ts'
 export interface GatewayRun {
   readonly gateway: Gateway
   readonly signal: AbortSignal
+  /** Throws if the run has ended or another instance may run the gateway; then the runner must not publish. */
+  readonly assertOwned: () => void
   /** Reports that the runner is connected; resets the count of consecutive failures. */
   readonly succeeded: () => void
   /** Reports that the runner lost its connection and reconnects by itself. */
@@ -46,6 +48,8 @@ export interface GatewayProcessContext {
   readonly retry: RetryPolicy
   /** Returns a random number from 0 to 1. */
   readonly random: () => number
+  /** Returns whether this instance, and no other, may run the gateway at this moment. */
+  readonly owns: (gatewayId: string) => boolean
   /** Resolves after the time, rejects when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   readonly nowMs: () => number
@@ -140,9 +144,11 @@ export class GatewayProcess {
       if (current && !this.#stop.signal.aborted) act()
     }
     try {
+      this.#assertOwned()
       await this.#runner({
         gateway: this.#gateway,
         signal: this.#stop.signal,
+        assertOwned: () => this.#assertOwned(),
         succeeded: whileCurrent(() => this.#succeeded()),
         interrupted: (reason) => whileCurrent(() => this.#interrupted(reason))(),
         received: whileCurrent(() => this.#change({ messages: this.#status.messages + 1 })),
@@ -153,6 +159,11 @@ export class GatewayProcess {
     } finally {
       current = false
     }
+  }
+
+  #assertOwned(): void {
+    this.#stop.signal.throwIfAborted()
+    if (!this.#context.owns(this.#gateway.gatewayId)) throw new Error('another instance may run the gateway')
   }
 
   #succeeded(): void {

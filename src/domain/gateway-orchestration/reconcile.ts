@@ -5,7 +5,7 @@ export type Action = 'start' | 'stop' | 'restart' | 'refresh' | 'none'
 
 /**
  * Determines the action that makes the process of a gateway correspond to the desired gateway. Null: the gateway, or its process,
- * does not exist.
+ * does not exist, or another instance runs it.
  *
  * | desired | no process | process with this config | process with another config |
  * |---------|------------|--------------------------|-----------------------------|
