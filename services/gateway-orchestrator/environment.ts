@@ -9,6 +9,15 @@ import {
   type Environment,
 } from '../../src/runner/environment.ts'
 
+/** Variables that others set for instances of which there can be several: this project's supervisor, and Kubernetes. */
+const SEVERAL_INSTANCES = ['PONIX_REPLICA', 'KUBERNETES_SERVICE_HOST'] as const
+
+/** Returns whether leases distribute the gateways over instances. */
+export function usesLeases(env: GatewayOrchestratorEnvironment): boolean {
+  const { PONIX_GATEWAY_ORCHESTRATOR_LEASES: leases } = env
+  return leases === undefined ? SEVERAL_INSTANCES.some((name) => env[name] !== undefined) : leases === 'on'
+}
+
 export const environment = z.object({
   ...commonEnvironment,
   ...natsEnvironment,
@@ -22,6 +31,14 @@ export const environment = z.object({
   PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_SECS: seconds(0, 86_400).prefault('10'),
   /** Consecutive retries after which a gateway is not retried any more. Not set: it is retried without end. */
   PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS: integer(0, 1_000_000).optional(),
+  /** Whether several instances share the gateways. Not set: on as a replica of the supervisor and in Kubernetes. */
+  PONIX_GATEWAY_ORCHESTRATOR_LEASES: z.enum(['on', 'off'], { error: 'expected on or off' }).optional(),
+  /** Parts of the set of gateways, each of which one instance runs. */
+  PONIX_GATEWAY_ORCHESTRATOR_SHARDS: integer(1, 4096).prefault('64'),
+  /** Time in which the gateways of an instance that died run elsewhere. */
+  PONIX_GATEWAY_ORCHESTRATOR_LEASE_SECS: seconds(1, 3600).prefault('10'),
+  PONIX_REPLICA: z.string().optional(),
+  KUBERNETES_SERVICE_HOST: z.string().optional(),
 })
 
 export type GatewayOrchestratorEnvironment = Environment<typeof environment>

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Counter, Gauge } from 'prom-client'
 import type { Gateway } from '../../src/domain/entities.ts'
@@ -11,17 +12,21 @@ import type {
   GatewayProcessEvent,
   GatewayRunner,
 } from '../../src/domain/gateway-orchestration/gateway-process.ts'
+import { shardOf } from '../../src/domain/gateway-orchestration/shards.ts'
 import type { GatewayTable } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer/consumer.ts'
 import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
 import { DeadLetterQuota } from '../../src/nats/dead-letter-quota.ts'
+import { LeaseBucket } from '../../src/nats/lease-bucket.ts'
 import { createProducer } from '../../src/nats/publisher/producer.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import type { GatewayOrchestratorEnvironment } from './environment.ts'
+import { usesLeases, type GatewayOrchestratorEnvironment } from './environment.ts'
 import { gatewayEventOf } from './gateway-event.ts'
+import { createLeaseClock } from './lease-clock.ts'
 import { RefusedMessages } from './refused-messages.ts'
 import { mqttRunner, printRunner } from './runners.ts'
+import { ShardLeases } from './shard-leases.ts'
 
 export interface GatewayServiceParts {
   readonly env: GatewayOrchestratorEnvironment
@@ -34,18 +39,27 @@ const STOP_TIMEOUT_MS = 5_000
 const BATCH_SIZE = 10
 /** The default number of consecutive retries after which a gateway is reported as failing. */
 const FAILING_AFTER_RETRIES = 3
+/** The TTL of a lease as a part of the time in which the gateways of an instance that died run elsewhere. */
+const LEASE_TTL = 0.8
 
 const corrections = new Counter({
   name: 'ponix_gateway_resync_corrections_total',
   help: 'Gateways that a comparison with PostgreSQL corrected, because their events were missing or late.',
 })
 
-/** Loads all gateways from PostgreSQL, then applies the gateway events from NATS and compares with PostgreSQL periodically. */
+/**
+ * Loads all gateways from PostgreSQL, then applies the gateway events from NATS and compares with PostgreSQL periodically. With
+ * leases each instance knows all gateways and runs those of the shards that it holds.
+ */
 export class GatewayService {
   readonly #parts: GatewayServiceParts
   readonly #store = new MemoryGatewayProcessStore()
   readonly #orchestrator: GatewayOrchestrator
   readonly #deadLetterQuota: DeadLetterQuota
+  /** Unique for each start of the program. */
+  readonly #instance = randomUUID()
+  readonly #bucket: LeaseBucket
+  readonly #leases: ShardLeases | undefined
   #loaded = false
 
   constructor(parts: GatewayServiceParts) {
@@ -57,6 +71,14 @@ export class GatewayService {
     const mqtt = mqttRunner({ producer, refused, rawStream: env.PONIX_NATS_RAW_STREAM })
     const print = printRunner(logger, env.PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_MS)
     const runners = new Map<string, GatewayRunner>(Object.entries({ print, mqtt, emqx: mqtt }))
+    const shards = env.PONIX_GATEWAY_ORCHESTRATOR_SHARDS
+    this.#bucket = new LeaseBucket(nats, {
+      name: 'gateway_leases',
+      ttlMs: env.PONIX_GATEWAY_ORCHESTRATOR_LEASE_MS * LEASE_TTL,
+      agreement: { PONIX_GATEWAY_ORCHESTRATOR_SHARDS: String(shards) },
+    })
+    const leases = usesLeases(env) ? this.#createLeases() : undefined
+    this.#leases = leases
     this.#orchestrator = new GatewayOrchestrator({
       store: this.#store,
       runners,
@@ -66,6 +88,7 @@ export class GatewayService {
         stopsWhenFailing: env.PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS !== undefined,
       },
       random: Math.random,
+      owns: (gatewayId) => leases === undefined || leases.owns(gatewayId),
       stopTimeoutMs: STOP_TIMEOUT_MS,
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
       nowMs: () => performance.now(),
@@ -79,15 +102,17 @@ export class GatewayService {
    * effect, however often the stream is delivered.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { env, gateways, nats, logger } = this.#parts
+    const { gateways, nats, logger } = this.#parts
+    const { stream, durable, startAfter } = await this.#prepareConsumer()
     await this.#orchestrator.synchronize(gateways, signal)
     this.#loaded = true
     logger.info({ gateways: this.#store.count() }, 'gateways loaded')
     const consumer = {
       client: nats,
       service: 'gateway-orchestrator',
-      stream: env.PONIX_NATS_GATEWAY_STREAM,
-      durable: env.PONIX_GATEWAY_CDC_CONSUMER_NAME,
+      stream,
+      durable,
+      startAfter,
       filterSubject: 'gateway.>',
       batchSize: BATCH_SIZE,
       // Apply changes immediately instead of waiting for a fuller batch.
@@ -100,9 +125,11 @@ export class GatewayService {
         runConsumer(consumer, signal),
         this.#resyncPeriodically(signal),
         this.#deadLetterQuota.run(signal),
+        this.#leases?.run(signal),
       ])
     } finally {
       await this.#orchestrator.stop()
+      await this.#leases?.close()
       this.#deadLetterQuota.endHour()
     }
   }
@@ -110,6 +137,30 @@ export class GatewayService {
   /** Checks readiness: rejects until every gateway has its process. */
   async loaded(): Promise<void> {
     if (!this.#loaded) throw new Error('the gateways are still being loaded')
+  }
+
+  #createLeases(): ShardLeases {
+    const { env, logger } = this.#parts
+    const shards = env.PONIX_GATEWAY_ORCHESTRATOR_SHARDS
+    return new ShardLeases({
+      instance: this.#instance,
+      shards,
+      bucket: this.#bucket,
+      logger,
+      nowMs: createLeaseClock(),
+      onChange: (changed) => this.#orchestrator.reconcileWhere((id) => changed.has(shardOf(id, shards))),
+    })
+  }
+
+  /** Returns the consumer of events: a shared one, or with leases one of this instance that starts after the last event. */
+  async #prepareConsumer() {
+    const { env, nats, logger } = this.#parts
+    const { PONIX_NATS_GATEWAY_STREAM: stream, PONIX_GATEWAY_CDC_CONSUMER_NAME: durable } = env
+    if (this.#leases === undefined) return { stream, durable }
+    await this.#bucket.open()
+    logger.info({ instance: this.#instance }, 'sharing the gateways with other instances')
+    const { state } = await nats.manager.streams.info(stream)
+    return { stream, durable: `${durable}-${this.#instance}`, startAfter: state.last_seq }
   }
 
   /** Returns the response of `/gateways`. */

@@ -6,7 +6,7 @@ import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository
 import { createLogger } from '../../src/runner/logger.ts'
 import { runProgram } from '../../src/runner/program.ts'
 import { runService } from '../../src/runner/runner.ts'
-import { environment, type GatewayOrchestratorEnvironment } from './environment.ts'
+import { environment, usesLeases, type GatewayOrchestratorEnvironment } from './environment.ts'
 import { GatewayService } from './gateway-service.ts'
 
 await runProgram({
@@ -36,5 +36,6 @@ async function runGateways(env: GatewayOrchestratorEnvironment): Promise<never> 
     closers: { postgres: () => database.close(), nats: () => nats.drain() },
     readiness: { postgres: (s) => database.ping(s), nats: (s) => nats.ping(s), gateways: () => service.loaded() },
     routes: { '/gateways': () => service.describe() },
+    sharesPort: usesLeases(env),
   })
 }

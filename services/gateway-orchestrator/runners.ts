@@ -23,13 +23,14 @@ interface MqttRunnerParts {
  * JetStream has stored it, so it is never lost; a message that cannot be an envelope becomes a dead letter.
  */
 export function mqttRunner(parts: MqttRunnerParts): GatewayRunner {
-  return async ({ gateway, signal, succeeded, interrupted, received }) => {
+  return async ({ gateway, signal, assertOwned, succeeded, interrupted, received }) => {
     const { topicFilter, ...broker } = mqttGatewayConfig(gateway)
     const options = {
       ...broker,
       topicFilter,
       clientId: clientIdOf(gateway, topicFilter),
       onMessage: async (message: MqttMessage): Promise<void> => {
+        assertOwned()
         await store(parts, gateway, message, signal)
         received()
       },

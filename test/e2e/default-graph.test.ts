@@ -1,10 +1,12 @@
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { metricsTable } from '../rig/documents/exposed-metrics.ts'
 import { withGeneratedSection } from '../rig/documents/generated-section.ts'
 import { Graph } from '../rig/orchestrator/graph.ts'
-import { projectRoot } from '../rig/program.ts'
+import { emptyFolder } from '../rig/empty-folder.ts'
+import { builtProgram, Program, projectRoot } from '../rig/program.ts'
 import { GraphClient } from '../rig/services/graph-client.ts'
 
 /** 0: temperature 25.5, 1: humidity 65, 2: pressure 1013.3 */
@@ -98,4 +100,18 @@ describe('the default graph', () => {
     expect(await graph.ended()).toBe(0)
     expect(await graph.survivors()).toEqual([])
   })
+})
+
+it('G-13: replicas of gateway-orchestrator in the default graph have ports of their own', async () => {
+  const config = join(emptyFolder(), 'commonplace.json')
+  const processes = { 'gateway-orchestrator': { replicas: 9 } }
+  await writeFile(config, JSON.stringify({ extends: join(projectRoot, 'commonplace.json'), processes }))
+  const environment = async (replica: number) => {
+    const args = [builtProgram('cli'), 'validate', '--config', config, '--show-env', `gateway-orchestrator#${replica}`]
+    return await new Program(process.execPath, args).outcome
+  }
+  for (const replica of [1, 9]) {
+    const stdout = expect.stringContaining(`PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT=191${replica}3\n`)
+    expect(await environment(replica)).toEqual({ code: 0, stdout, stderr: '' })
+  }
 })

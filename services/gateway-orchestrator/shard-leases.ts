@@ -1,0 +1,187 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Counter, Gauge } from 'prom-client'
+import { messageOf } from '../../src/domain/errors.ts'
+import { deadlineOf, isHeld, nextAction, type Lease } from '../../src/domain/gateway-orchestration/lease.ts'
+import { shardOf, shardsOf } from '../../src/domain/gateway-orchestration/shards.ts'
+import type { LeaseBucket } from '../../src/nats/lease-bucket.ts'
+import type { Logger } from '../../src/runner/logger.ts'
+
+export interface ShardLeasesOptions {
+  /** Unique for each start of the program. */
+  readonly instance: string
+  readonly shards: number
+  readonly bucket: LeaseBucket
+  readonly logger: Logger
+  /** A clock that only goes forward. */
+  readonly nowMs: () => number
+  /** Starts or stops the runners of these shards according to `owns`; resolves when they are stopped. */
+  readonly onChange: (shards: ReadonlySet<number>) => Promise<void>
+}
+
+const NONE: Lease = { state: 'none' }
+const UNCERTAIN: Lease = { state: 'uncertain' }
+const INSTANCE = 'instance.'
+/** The number of rounds in the time of a lease. */
+const ROUNDS = 9
+
+const shardsHeld = new Gauge({
+  name: 'ponix_gateway_shards',
+  help: 'Shards of gateways whose leases this instance holds; 0 without leases.',
+})
+const leasesLost = new Counter({
+  name: 'ponix_gateway_leases_lost_total',
+  help: 'Leases of shards that were not renewed in time, so that their gateways stopped.',
+})
+
+/**
+ * Holds the leases of the shards that belong to this instance. The rules are in `src/domain/gateway-orchestration/lease.ts`; the
+ * bucket has a key `shard.{number}` for each lease and `instance.{id}` for each live instance.
+ */
+export class ShardLeases {
+  readonly #options: ShardLeasesOptions
+  #leases: Lease[]
+  readonly #releases = new Set<Promise<void>>()
+  /** The shards whose runners run. */
+  #running: ReadonlySet<number> = new Set()
+  #heartbeatAtMs = -Infinity
+  #heartbeat = 0
+  #deadline: NodeJS.Timeout | undefined
+  #failing = false
+
+  constructor(options: ShardLeasesOptions) {
+    this.#options = options
+    this.#leases = Array.from({ length: options.shards }, () => NONE)
+  }
+
+  /** Returns whether the runner of a gateway may run, and publish, at this moment. */
+  owns(gatewayId: string): boolean {
+    return this.#isHeld(this.#leases[shardOf(gatewayId, this.#options.shards)] ?? NONE)
+  }
+
+  /** Acquires, renews and releases leases until the signal aborts. A round that fails is repeated; a series is logged once. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { bucket, logger } = this.#options
+    while (!signal.aborted) {
+      try {
+        await this.#round()
+        this.#failing = false
+      } catch (error) {
+        if (!this.#failing) logger.warn(`cannot renew the leases of gateways: ${messageOf(error)}; retrying`)
+        this.#failing = true
+      }
+      await sleep(bucket.ttlMs / ROUNDS, undefined, { signal }).catch(() => undefined)
+    }
+  }
+
+  /** Deletes the leases and the heartbeat, so that other instances continue immediately. Call it when all runners are stopped. */
+  async close(): Promise<void> {
+    clearTimeout(this.#deadline)
+    const revisions = this.#leases.flatMap((lease) => ('revision' in lease ? [lease.revision] : []))
+    this.#leases = this.#leases.map(() => NONE)
+    await Promise.allSettled([
+      ...this.#releases,
+      ...[...revisions, this.#heartbeat].map((revision) => this.#delete(revision)),
+    ])
+  }
+
+  async #round(): Promise<void> {
+    const { bucket, instance, shards, nowMs } = this.#options
+    await this.#beat()
+    const keys = new Set(await bucket.keys())
+    const live = [...keys].filter((key) => key.startsWith(INSTANCE)).map((key) => key.slice(INSTANCE.length))
+    const assigned = shardsOf(instance, new Set([instance, ...live]), shards)
+    const released: number[] = []
+    const requests: Promise<void>[] = []
+    for (const [shard, lease] of this.#leases.entries()) {
+      const view = { isAssigned: assigned.has(shard), isTaken: keys.has(`shard.${shard}`) }
+      const action = nextAction(lease, view, nowMs(), bucket.ttlMs)
+      if (action === 'create') requests.push(this.#acquire(shard, 0))
+      else if (action === 'renew' && lease.state === 'held') requests.push(this.#acquire(shard, lease.revision))
+      else if (action === 'lose') this.#leases[shard] = UNCERTAIN
+      else if (action === 'release') released.push(shard)
+    }
+    if (released.length > 0) this.#release(released)
+    const results = await Promise.allSettled(requests)
+    void this.#apply()
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+  }
+
+  /** Writes the key of the instance as often as the leases. */
+  async #beat(): Promise<void> {
+    const { bucket, instance, nowMs } = this.#options
+    const sentAtMs = nowMs()
+    if (sentAtMs < this.#heartbeatAtMs + bucket.ttlMs / 3) return
+    this.#heartbeat = await bucket.put(`${INSTANCE}${instance}`, instance)
+    this.#heartbeatAtMs = sentAtMs
+  }
+
+  /** Creates or renews a lease. If the revision is another one, an earlier request of this instance may have written it. */
+  async #acquire(shard: number, revision: number): Promise<void> {
+    const { bucket, instance, nowMs } = this.#options
+    const key = `shard.${shard}`
+    if (revision === 0) this.#leases[shard] = UNCERTAIN
+    let sentAtMs = nowMs()
+    let next = await bucket.compareAndSet(key, instance, revision)
+    if (next === undefined) {
+      const found = await bucket.get(key)
+      sentAtMs = nowMs()
+      if (found?.value === instance) next = await bucket.compareAndSet(key, instance, found.revision)
+    }
+    this.#leases[shard] = next === undefined ? NONE : { state: 'held', revision: next, renewedAtMs: sentAtMs }
+  }
+
+  #release(shards: readonly number[]): void {
+    const revisions = shards.flatMap((shard) => {
+      const lease = this.#leases[shard]
+      if (lease?.state !== 'held') return []
+      this.#leases[shard] = { state: 'releasing', revision: lease.revision }
+      return [lease.revision]
+    })
+    const release = async (): Promise<void> => {
+      await this.#apply()
+      await Promise.allSettled(revisions.map((revision) => this.#delete(revision)))
+      for (const shard of shards) this.#leases[shard] = NONE
+    }
+    const released = release().finally(() => this.#releases.delete(released))
+    this.#releases.add(released)
+  }
+
+  /** A lease that is not deleted expires. */
+  async #delete(revision: number): Promise<void> {
+    if (revision > 0) await this.#options.bucket.delete(revision)
+  }
+
+  /** Starts and stops the runners of the shards whose leases have changed, and watches the next deadline. */
+  async #apply(): Promise<void> {
+    const { logger, onChange, bucket, nowMs } = this.#options
+    const held = new Set([...this.#leases.keys()].filter((shard) => this.#isHeld(this.#leases[shard] ?? NONE)))
+    const acquired = [...held].filter((shard) => !this.#running.has(shard))
+    const ended = [...this.#running].filter((shard) => !held.has(shard))
+    const lost = ended.filter((shard) => this.#leases[shard]?.state !== 'releasing')
+    this.#running = held
+    shardsHeld.set(held.size)
+    leasesLost.inc(lost.length)
+    if (lost.length > 0)
+      logger.warn({ shards: lost.length }, 'lost leases; their gateways stop until they are acquired')
+    if (ended.length > lost.length) logger.info({ shards: ended.length - lost.length }, 'releasing shards')
+    if (acquired.length > 0) logger.info({ shards: acquired.length, held: held.size }, 'acquired shards')
+    clearTimeout(this.#deadline)
+    const deadlines = this.#leases.flatMap((lease) => (lease.state === 'held' ? [deadlineOf(lease, bucket.ttlMs)] : []))
+    if (deadlines.length > 0) {
+      this.#deadline = setTimeout(() => this.#onDeadline(), Math.max(0, Math.min(...deadlines) - nowMs()))
+    }
+    if (acquired.length + ended.length > 0) await onChange(new Set([...acquired, ...ended]))
+  }
+
+  /** Stops the runners of the leases that were not renewed, also while a round waits for NATS. */
+  #onDeadline(): void {
+    for (const [shard, lease] of this.#leases.entries()) {
+      if (lease.state === 'held' && !this.#isHeld(lease)) this.#leases[shard] = UNCERTAIN
+    }
+    void this.#apply()
+  }
+
+  #isHeld(lease: Lease): boolean {
+    return isHeld(lease, this.#options.nowMs(), this.#options.bucket.ttlMs)
+  }
+}
