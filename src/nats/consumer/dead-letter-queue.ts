@@ -1,8 +1,9 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ByteBudget, type BudgetLimits } from '../../domain/byte-budget.ts'
+import type { BudgetLimits } from '../../domain/byte-budget.ts'
 import { messageOf, PublishError } from '../../domain/errors.ts'
 import { evictOldest } from '../../domain/fifo.ts'
+import { SharedBudget } from '../../domain/shared-budget.ts'
 import type { ConsumerLog } from './consumer-log.ts'
 import type { ConsumerOptions } from './consumer-options.ts'
 import { publishDeadLetter, REPLAY_HEADERS, shortened } from '../dead-letters.ts'
@@ -31,19 +32,17 @@ interface Failure {
 
 /**
  * Stores the dead letters of a consumer while its other messages are processed. A message is terminated when its dead letter is
- * stored; until then it waits without an answer. An organization may use as much of the limits as it leaves free (dynamic threshold,
- * Choudhury and Hahne 1998). Beyond that, messages are redelivered later; their failures are remembered, so that they are not
- * processed again. JetStream counts also these as unacknowledged and would stop the consumer, so while no dead letter is stored they
+ * stored; until then it waits without an answer. Organizations share the limits (see SharedBudget). Beyond that, messages are redelivered
+ * later; their failures are remembered, so that they are not processed again. JetStream counts also these as unacknowledged and would stop the consumer, so while no dead letter is stored they
  * are dropped, like those beyond the quota of their organization: terminated and counted.
  */
 export class DeadLetterQueue {
   readonly #parts: DeadLetterQueueParts
   readonly #producer: Producer
   readonly #closing = new AbortController()
-  readonly #budget: ByteBudget
-  readonly #waiting = new Map<string, PulledMessage>()
   /** What waits, by organization. */
-  readonly #ownBudgets = new Map<string | undefined, ByteBudget>()
+  readonly #budget: SharedBudget<string | undefined>
+  readonly #waiting = new Map<string, PulledMessage>()
   /** Why messages failed that have no dead letter yet, oldest first. */
   readonly #failures = new Map<string, Failure>()
   /** When a dead letter was stored, or the first one began to wait. */
@@ -55,7 +54,7 @@ export class DeadLetterQueue {
   constructor(parts: DeadLetterQueueParts) {
     this.#parts = parts
     this.#producer = createProducer(parts.options.client)
-    this.#budget = new ByteBudget(parts.limits)
+    this.#budget = new SharedBudget(parts.limits)
     setMaxListeners(0, this.#closing.signal)
   }
 
@@ -96,17 +95,9 @@ export class DeadLetterQueue {
   }
 
   #store(message: PulledMessage, failure: Failure): void {
-    if (this.#fits(message, failure)) void this.#wait(message, failure)
+    if (this.#budget.fits(failure.organizationId, message.bytes)) void this.#wait(message, failure)
     else if (this.#isStalled() && !isReplay(message)) this.#drop(message, failure)
     else this.#redeliver(message)
-  }
-
-  #fits({ bytes }: PulledMessage, { organizationId }: Failure): boolean {
-    const { limits } = this.#parts
-    const own = this.#ownBudgets.get(organizationId)?.left ?? limits
-    const { left } = this.#budget
-    const isWithinShare = limits.items - own.items < left.items && limits.bytes - own.bytes < left.bytes
-    return isWithinShare && this.#budget.fits(bytes)
   }
 
   #isStalled(): boolean {
@@ -141,9 +132,7 @@ export class DeadLetterQueue {
   async #wait(message: PulledMessage, failure: Failure): Promise<void> {
     if (this.isEmpty) this.#progressAt = performance.now()
     this.#waiting.set(keyOf(message), message)
-    this.#budget.add(message.bytes)
-    const own = this.#ownBudget(failure.organizationId)
-    own.add(message.bytes)
+    this.#budget.add(failure.organizationId, message.bytes)
     try {
       await this.#publish(message, failure)
       message.term()
@@ -153,9 +142,7 @@ export class DeadLetterQueue {
       message.nak()
     }
     this.#waiting.delete(keyOf(message))
-    this.#budget.remove(message.bytes)
-    own.remove(message.bytes)
-    if (own.isEmpty) this.#ownBudgets.delete(failure.organizationId)
+    this.#budget.remove(failure.organizationId, message.bytes)
     // Redelivered messages still wait for their dead letters.
     if (this.#failures.size === 0) this.#limitLogged = false
     this.#parts.onAnswered()
@@ -184,12 +171,6 @@ export class DeadLetterQueue {
       options.client.logger.info({ stream, durable, dropped: this.#dropped }, 'dead letters are stored again')
     this.#progressAt = performance.now()
     this.#dropped = 0
-  }
-
-  #ownBudget(organizationId: string | undefined): ByteBudget {
-    const own = this.#ownBudgets.get(organizationId) ?? new ByteBudget(this.#parts.limits)
-    this.#ownBudgets.set(organizationId, own)
-    return own
   }
 }
 
