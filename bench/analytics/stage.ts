@@ -14,7 +14,14 @@ export const ORGANIZATION = 'ours'
 /** The organizations that share the service with the large organization. */
 export const SMALL_ORGANIZATIONS: readonly string[] = Array.from({ length: 9 }, (_, n) => `small-${n}`)
 export const LARGE_ORGANIZATION = 'large'
-const STREAMS = ['raw_envelopes', 'processed_envelopes', 'deferred_envelopes', 'gateways', 'dead_letters'] as const
+const STREAMS = [
+  'raw_envelopes',
+  'processed_envelopes',
+  'deferred_envelopes',
+  'surplus_envelopes',
+  'gateways',
+  'dead_letters',
+] as const
 
 type Servers = Readonly<Record<'postgres' | 'nats' | 'clickhouse' | 'mqtt', BenchServer>>
 

@@ -1,56 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { analyticsForEach, DECODED, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
-import { runConsumer } from '../../src/nats/consumer/consumer.ts'
-import { DeferredMessages } from '../../src/nats/deferred-messages.ts'
-import { createRawHandler } from './consumers.ts'
-import { RawEnvelopeProcessor, type RawEnvelopeProcessorParts } from './raw-envelope-processor.ts'
+import { rawRig } from '../../test/rig/services/raw-rig.ts'
 
 const stage = analyticsForEach()
 
 const NUMBERS = `[${Array.from({ length: 400 }, () => '0').join(',')}]`
 const ENDLESS = `{"n": ${NUMBERS}.all(a, ${NUMBERS}.all(b, ${NUMBERS} == ${NUMBERS}))}`
-
-/** Consumes raw envelopes with this evaluation; the expression of a device is its id. */
-function consume(evaluate: RawEnvelopeProcessorParts['evaluate']) {
-  const processor = new RawEnvelopeProcessor({
-    lookUp: async (id) => ({ kind: 'known', organizationId: 'organization', expression: id }),
-    evaluate,
-    now: () => 1n,
-    onDeviceWithoutExpression: () => {},
-  })
-  const { client, producer } = stage
-  const released: number[] = []
-  const consumer = {
-    client,
-    service: 'test',
-    stream: 'raw_envelopes',
-    durable: 'analytics-raw',
-    filterSubject: 'raw_envelopes.>',
-    batchSize: 2,
-    maxAckPending: 100,
-    batchWaitMs: 1,
-    retryDelayMs: 10,
-    handle: createRawHandler({
-      processor,
-      release: (dataBytes) => released.push(dataBytes),
-      producer,
-      rawStream: 'raw_envelopes',
-      lastSeen: { record: () => {} },
-      deferred: new DeferredMessages(client, 'deferred_envelopes'),
-      onDeferred: () => {},
-    }),
-  }
-  const stopping = new AbortController()
-  const running = runConsumer(consumer, stopping.signal)
-  return {
-    /** The sizes of the data that were released. */
-    released,
-    stop: async (): Promise<void> => {
-      stopping.abort()
-      await running
-    },
-  }
-}
 
 describe('P-3, P-4, P-7: a bad envelope', () => {
   it('becomes a dead letter with its reason while good envelopes become rows', async () => {
@@ -100,10 +55,14 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
     const released = new Promise<void>((resolve) => {
       release = resolve
     })
-    const running = consume(async ({ source }) => {
-      if (source === 'slow') await released
-      return { ok: true, data: DECODED, size: 50 }
+    const rig = rawRig({
+      ...stage,
+      evaluate: async ({ source }) => {
+        if (source === 'slow') await released
+        return { ok: true, data: DECODED, size: 50 }
+      },
     })
+    const running = rig.start()
     const names = Array.from({ length: 40 }, (_, index) => (index % 4 === 0 ? 'slow' : 'quick'))
     await stage.publish(...names.map((endDeviceId) => ({ endDeviceId })))
     await expect.poll(() => stage.messagesIn('processed_envelopes'), WAIT).toBe(30)
@@ -114,21 +73,7 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
     release()
     await stopped
     expect(await stage.messagesIn('processed_envelopes')).toBe(40)
+    expect(rig.released).toEqual(Array.from({ length: 40 }, () => 50))
     expect(await stage.allAcknowledged('raw_envelopes', 'analytics-raw')).toBe(true)
-  })
-
-  it('B-3: is deferred without a dead letter while the share of its organization is full', async () => {
-    let deferrals = 0
-    const running = consume(async ({ source }) => {
-      if (source === 'busy' && ++deferrals <= 20) return { ok: false, deferred: true }
-      return { ok: true, data: DECODED, size: 50 }
-    })
-    await stage.publish(...Array.from({ length: 20 }, (_, index) => ({ endDeviceId: index < 10 ? 'busy' : 'quick' })))
-    await expect.poll(() => stage.messagesIn('processed_envelopes'), WAIT).toBe(20)
-    await running.stop()
-    expect(deferrals).toBe(30)
-    expect(running.released).toEqual(Array.from({ length: 20 }, () => 50))
-    expect(await stage.allAcknowledged('raw_envelopes', 'analytics-raw')).toBe(true)
-    expect(await stage.messagesIn('dead_letters')).toBe(0)
   })
 })

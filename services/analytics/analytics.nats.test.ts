@@ -1,14 +1,13 @@
 import { toBinary } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
 import { analyticsForEach, DECODED, LPP, PAYLOAD, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
-import type { Delivery } from '../../src/nats/delivery.ts'
+import { rawRig } from '../../test/rig/services/raw-rig.ts'
+import type { PulledDelivery } from '../../src/nats/delivery.ts'
 import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
 import { endDeviceToProto } from '../../src/proto/entities.ts'
 import { EndDeviceSchema } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
-import { DeferredMessages } from '../../src/nats/deferred-messages.ts'
 import { createRawHandler } from './consumers.ts'
-import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 
 const stage = analyticsForEach()
 
@@ -45,22 +44,9 @@ describe('P-1: analytics converts raw envelopes to rows', () => {
   })
 
   it('stores one message for an envelope that is redelivered or replayed', async () => {
-    const processor = new RawEnvelopeProcessor({
-      lookUp: async () => ({ kind: 'known', organizationId: 'organization', expression: LPP }),
-      evaluate: async () => ({ ok: true, data: DECODED, size: 50 }),
-      now: () => 1n,
-      onDeviceWithoutExpression: () => {},
-    })
-    const handle = createRawHandler({
-      processor,
-      release: () => {},
-      producer: stage.producer,
-      rawStream: 'raw_envelopes',
-      lastSeen: { record: () => {} },
-      deferred: new DeferredMessages(stage.client, 'deferred_envelopes'),
-      onDeferred: () => {},
-    })
-    const delivery = (streamSequence: number, storedAtMs: number, replayOf?: string): Delivery => ({
+    const { parts } = rawRig({ ...stage, evaluate: async () => ({ ok: true, data: DECODED, size: 50 }) })
+    const handle = createRawHandler(parts)
+    const delivery = (streamSequence: number, storedAtMs: number, replayOf?: string): PulledDelivery => ({
       subject: 'raw_envelopes.any',
       body: encodeRawEnvelope({
         organizationId: 'organization',
@@ -72,6 +58,7 @@ describe('P-1: analytics converts raw envelopes to rows', () => {
       headers: () => ({}),
       streamSequence,
       attempt: 1,
+      pending: 0,
       storedAtMs,
     })
     const signal = new AbortController().signal

@@ -6,27 +6,33 @@ import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer/consumer.ts'
 import type { ConsumerOptions } from '../../src/nats/consumer/consumer-options.ts'
 import { DeadLetterQuota } from '../../src/nats/dead-letter-quota.ts'
+import { BundleQueue } from '../../src/nats/bundle-queue.ts'
 import { DeferredMessages } from '../../src/nats/deferred-messages.ts'
 import { createProducer } from '../../src/nats/publisher/producer.ts'
 import { observeStreams } from '../../src/nats/stream-usage.ts'
 import type { CaptureActivity } from '../../src/postgres/replication/slot.ts'
 import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
+import { decodeBundle, encodeBundle } from '../../src/proto/bundle.ts'
 import type { Logger } from '../../src/runner/logger.ts'
+import { Admission } from './admission.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
 import { createProcessedHandler, createRawHandler } from './consumers.ts'
-import { createDeferredHandler, DeferralLog } from './deferred-consumer.ts'
+import { DeferralLog } from './deferral-log.ts'
+import { createDeferredHandler } from './deferred-consumer.ts'
 import { DeferredScans } from './deferred-scans.ts'
 import { DeviceChanges } from './device-changes.ts'
 import { DeviceDirectory } from './device-directory.ts'
 import { LastSeenRecorder } from './last-seen.ts'
 import { analyticsMetrics } from './metrics.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+import { SurplusDrain } from './surplus-drain.ts'
+import { SurplusWriter } from './surplus-writer.ts'
 
 export interface AnalyticsParts {
   readonly environment: AnalyticsEnvironment
   readonly nats: NatsClient
   readonly endDevices: Pick<EndDeviceRepository, 'get'>
-  readonly organizations: Pick<OrganizationRepository, 'get'>
+  readonly organizations: Pick<OrganizationRepository, 'get' | 'list'>
   readonly capture: CaptureActivity
   readonly lastSeenStore: LastSeenStore
   readonly writer: ProcessedEnvelopeWriter
@@ -39,6 +45,8 @@ export interface AnalyticsParts {
 const MAX_DELIVER = 50
 /** The limit covers the envelopes that wait for a retry; at the limit all delivery would stop. */
 const RAW_MAX_ACK_PENDING = 20_000
+/** The raw envelopes in progress. */
+const RAW_OPEN = { items: 1000, bytes: 64 * 1024 * 1024 }
 /** Few, because each deferred envelope in progress is held until its wait ends. */
 const DEFERRED_BATCH_SIZE = 100
 const DEFERRED_BATCH_WAIT_MS = 100
@@ -73,11 +81,29 @@ export async function createAnalytics(parts: AnalyticsParts) {
   const { PONIX_NATS_RAW_STREAM: rawStream, PONIX_PROCESSED_ENVELOPES_STREAM: processedStream } = environment
   const { PONIX_NATS_DEFERRED_STREAM: deferredStream, PONIX_ANALYTICS_UNKNOWN_DEVICE_WAIT_MS: waitMs } = environment
   const deferred = new DeferredMessages(nats, deferredStream)
-  const deferralLog = new DeferralLog(logger, waitMs)
+  const unknownLog = new DeferralLog(logger, `waiting ${waitMs / 1000} s for unknown devices`)
+  const surplusLog = new DeferralLog(logger, 'envelopes beyond the share of their organization are processed later')
   const release = (dataBytes: number): void => pool.release(dataBytes)
-  const rawParts = { processor, release, producer, rawStream, lastSeen, deferred }
+  const onDeferred = (reason: string): void => unknownLog.add(reason)
+  const rawParts = { processor, release, producer, rawStream, lastSeen, deferred, onDeferred }
   const scans = new DeferredScans({ ...rawParts, logger })
+  const admission = new Admission({ limits: RAW_OPEN, organizations: parts.organizations, logger })
+  await admission.refresh()
+  const queue = new BundleQueue(nats, {
+    stream: environment.PONIX_NATS_SURPLUS_STREAM,
+    prefix: 'surplus_envelopes',
+    encode: encodeBundle,
+    decode: decodeBundle,
+  })
+  const surplus = new SurplusWriter({
+    queue,
+    onStored(organizationId, envelopes) {
+      surplusLog.add(`organization ${organizationId}`, envelopes)
+      drain.add(organizationId)
+    },
+  })
   const deadLetterQuota = new DeadLetterQuota(environment.PONIX_DEAD_LETTER_QUOTA, logger)
+  const drain = new SurplusDrain({ ...rawParts, queue, admission, deadLetterQuota, logger })
   const common = { client: nats, service: 'analytics', maxDeliver: MAX_DELIVER, deadLetterQuota }
   const rawConsumer = {
     ...common,
@@ -87,7 +113,9 @@ export async function createAnalytics(parts: AnalyticsParts) {
     batchSize: environment.PONIX_NATS_BATCH_SIZE,
     batchWaitMs: environment.PONIX_NATS_BATCH_WAIT_MS,
     maxAckPending: RAW_MAX_ACK_PENDING,
-    handle: createRawHandler({ ...rawParts, onDeferred: (reason) => deferralLog.add(reason) }),
+    maxOpen: RAW_OPEN.items,
+    maxOpenBytes: RAW_OPEN.bytes,
+    handle: createRawHandler({ ...rawParts, admission, surplus }),
   }
   const deferredConsumer = (signal: AbortSignal): ConsumerOptions => ({
     ...common,
@@ -97,7 +125,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
     batchSize: DEFERRED_BATCH_SIZE,
     batchWaitMs: DEFERRED_BATCH_WAIT_MS,
     maxOpen: DEFERRED_BATCH_SIZE,
-    handle: createDeferredHandler({ ...rawParts, waitMs }, signal),
+    handle: createDeferredHandler({ ...rawParts, surplus, waitMs }, signal),
   })
   const processedConsumer = {
     ...common,
@@ -114,6 +142,8 @@ export async function createAnalytics(parts: AnalyticsParts) {
       raw: (signal: AbortSignal) => runConsumer(rawConsumer, signal),
       deferred: (signal: AbortSignal) => runConsumer(deferredConsumer(signal), signal),
       scans: (signal: AbortSignal) => scans.run(signal),
+      admission: (signal: AbortSignal) => admission.run(signal),
+      surplus: (signal: AbortSignal) => drain.run(signal),
       processed: (signal: AbortSignal) => runConsumer(processedConsumer, signal),
       streams: (signal: AbortSignal) => observeStreams(nats, signal),
       changes: (signal: AbortSignal) => changes.run([directory, scans], signal),

@@ -5,69 +5,130 @@ import type { ProcessedEnvelopeWriter, RowOutcome } from '../../src/clickhouse/e
 import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/entities.ts'
 import { MappingError, PublishError, messageOf, ClickHouseUnavailable } from '../../src/domain/errors.ts'
 import { now } from '../../src/domain/instant.ts'
-import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
+import type { Delivery, MessageResult, PulledDelivery } from '../../src/nats/delivery.ts'
 import { originOf, REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
 import type { DeferredMessages } from '../../src/nats/deferred-messages.ts'
 import type { Producer } from '../../src/nats/publisher/producer.ts'
 import { subjectToken, type Stored } from '../../src/nats/publisher/publication.ts'
 import { decodeRawEnvelope, encodeProcessedEnvelope, decodeProcessedEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
+import type { Admission } from './admission.ts'
 import type { LastSeenRecorder } from './last-seen.ts'
 import { analyticsMetrics } from './metrics.ts'
 import type { Failure, RawEnvelopeProcessor, RawOutcome, Unknown } from './raw-envelope-processor.ts'
+import { ACK, failed } from './results.ts'
+import type { SurplusWriter } from './surplus-writer.ts'
 
-export const ACK: MessageResult = { kind: 'ack' }
 type FailedRow = Exclude<RowOutcome, { kind: 'stored' }>
 
-export interface RawConsumerParts {
+export interface ProcessRawParts {
   readonly processor: RawEnvelopeProcessor
   /** Releases the data of a processed envelope. */
   readonly release: (dataBytes: number) => void
   readonly producer: Producer
   readonly rawStream: string
   readonly lastSeen: Pick<LastSeenRecorder, 'record'>
+}
+
+export interface DeferParts extends ProcessRawParts {
   readonly deferred: Pick<DeferredMessages, 'add'>
-  /** Called for each envelope that waits from now on. */
+  /** Called for each envelope that waits for its device from now on. */
   onDeferred(reason: string): void
 }
 
+/** Returns the result of an envelope that is neither processed nor failed. */
+export interface Alternatives {
+  readonly whenUnknown: (unknown: Unknown) => MessageResult | Promise<MessageResult>
+  /** The envelope is beyond its organization's share of the evaluation; absent: it waits until it can be evaluated. */
+  readonly whenFull?: (() => Promise<MessageResult>) | undefined
+}
+
+export interface RawConsumerParts extends DeferParts {
+  readonly admission: Admission
+  readonly surplus: Pick<SurplusWriter, 'add'>
+}
+
+/** The pause until an envelope is evaluated that was beyond the share of its organization. */
+const FULL_PAUSE_MS = 100
+
 /**
- * Handles raw envelopes: each is published as a processed envelope, or stored to wait for its device, before it is acknowledged.
- * Results are independent promises, so that a slow expression delays no other envelope.
+ * Handles raw envelopes: each is published as a processed envelope, stored to wait for its device, or stored as surplus, before it
+ * is acknowledged. Results are independent promises, so that a slow expression delays no other envelope.
  */
 export function createRawHandler(parts: RawConsumerParts) {
-  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Promise<MessageResult>[]> => {
+  return async (batch: readonly PulledDelivery[], signal: AbortSignal): Promise<readonly Promise<MessageResult>[]> => {
     // Every envelope adds an abort listener; Node would warn about a leak.
     setMaxListeners(0, signal)
+    parts.admission.pending = batch.at(-1)?.pending ?? 0
     return batch.map((delivery) => handleRaw(parts, delivery, signal))
   }
 }
 
 async function handleRaw(parts: RawConsumerParts, delivery: Delivery, signal: AbortSignal): Promise<MessageResult> {
-  const failure = await processRaw(parts, delivery, signal)
-  return failure?.kind === 'unknown' ? await defer(parts, delivery, failure) : resultOfRaw(failure)
+  const raw = decodeRaw(delivery)
+  if ('kind' in raw) return failed(raw)
+  const { admission, surplus } = parts
+  const { organizationId } = raw
+  const bytes = delivery.body.length
+  if (!admission.admit(organizationId, bytes)) return await surplus.add(organizationId, delivery)
+  try {
+    const setAside = (): Promise<MessageResult> => surplus.add(organizationId, delivery)
+    return await concludeRaw(parts, delivery, raw, signal, {
+      whenUnknown: (unknown) => defer(parts, delivery, unknown),
+      whenFull: admission.canBeSurplus(bytes) ? setAside : undefined,
+    })
+  } finally {
+    admission.release(organizationId, bytes)
+  }
+}
+
+/** Processes an envelope until it has a result; never rejects. */
+export async function concludeRaw(
+  parts: ProcessRawParts,
+  delivery: Delivery,
+  raw: RawEnvelope,
+  signal: AbortSignal,
+  { whenUnknown, whenFull }: Alternatives,
+): Promise<MessageResult> {
+  for (;;) {
+    const failure = await processDecoded(parts, delivery, raw, signal)
+    if (failure === undefined) return ACK
+    if (failure.kind === 'unknown') return await whenUnknown(failure)
+    if (failure.kind !== 'deferred') return failed(failure)
+    if (whenFull !== undefined) return await whenFull()
+    const waited = await sleep(FULL_PAUSE_MS, true, { signal }).catch(() => false)
+    if (!waited) return { kind: 'retry', reason: 'the service stops before the envelope is evaluated' }
+  }
 }
 
 /** An outcome of an envelope that is not published. */
 export type RawFailure = Exclude<RawOutcome, { kind: 'processed' }>
 
-/** Returns the result for an envelope that is published if there is no failure. */
-export function resultOfRaw(failure: Exclude<RawFailure, Unknown> | undefined): MessageResult {
-  if (failure === undefined) return ACK
-  return failure.kind === 'deferred' ? failure : failed(failure)
-}
-
-export type ProcessRawParts = Omit<RawConsumerParts, 'deferred' | 'onDeferred'>
-
-/** Processes and publishes a raw envelope, or a copy of it; returns undefined if it is published. Never rejects. */
+/** Processes and publishes a copy of a raw envelope; returns undefined if it is published. Never rejects. */
 export async function processRaw(
   parts: ProcessRawParts,
   delivery: Delivery,
   signal: AbortSignal,
 ): Promise<RawFailure | undefined> {
-  let raw: RawEnvelope | undefined
+  const raw = decodeRaw(delivery)
+  return 'kind' in raw ? raw : await processDecoded(parts, delivery, raw, signal)
+}
+
+export function decodeRaw({ body }: Delivery): RawEnvelope | Failure {
   try {
-    raw = decodeRawEnvelope(delivery.body)
+    return decodeRawEnvelope(body)
+  } catch (error) {
+    return decodingFailure(error)
+  }
+}
+
+async function processDecoded(
+  parts: ProcessRawParts,
+  delivery: Delivery,
+  raw: RawEnvelope,
+  signal: AbortSignal,
+): Promise<RawFailure | undefined> {
+  try {
     subjectToken(raw.endDeviceId)
     const outcome = await parts.processor.process(raw, signal)
     if (outcome.kind === 'deferred') return outcome
@@ -79,13 +140,12 @@ export async function processRaw(
     observeDelay('processed', outcome.envelope.processedAt - outcome.envelope.occurredAt)
     return undefined
   } catch (error) {
-    if (raw === undefined) return decodingFailure(error)
     return { ...publishFailure(raw, error), organizationId: raw.organizationId }
   }
 }
 
 /** Stores an envelope where it waits for its device, so that it does not hold a place of the consumer; never rejects. */
-async function defer(parts: RawConsumerParts, delivery: Delivery, unknown: Unknown): Promise<MessageResult> {
+export async function defer(parts: DeferParts, delivery: Delivery, unknown: Unknown): Promise<MessageResult> {
   const { cause, organizationId, reason } = unknown
   try {
     await parts.deferred.add(deferredSubject(organizationId), delivery, parts.rawStream)
@@ -219,9 +279,4 @@ function storageFailure({ endDeviceId }: ProcessedEnvelope, outcome: FailedRow |
 
 function observeDelay(stage: 'processed' | 'stored', micros: bigint): void {
   analyticsMetrics.delaySeconds.observe({ stage }, Math.max(0, Number(micros) / 1e6))
-}
-
-function failed(failure: Failure): MessageResult {
-  analyticsMetrics.failed.inc({ cause: failure.cause, outcome: failure.kind })
-  return failure
 }

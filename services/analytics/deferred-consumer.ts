@@ -2,11 +2,13 @@ import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DeferredMessages } from '../../src/nats/deferred-messages.ts'
 import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
-import type { Logger } from '../../src/runner/logger.ts'
-import { ACK, processRaw, resultOfRaw, type ProcessRawParts } from './consumers.ts'
+import { decodeRaw, concludeRaw, type ProcessRawParts } from './consumers.ts'
+import { ACK, failed } from './results.ts'
+import type { SurplusWriter } from './surplus-writer.ts'
 
 export interface DeferredConsumerParts extends ProcessRawParts {
   readonly deferred: Pick<DeferredMessages, 'has'>
+  readonly surplus: Pick<SurplusWriter, 'add'>
   readonly waitMs: number
 }
 
@@ -38,29 +40,10 @@ async function handleDue(
 ): Promise<MessageResult> {
   // A scan removes the envelopes that it has published.
   if (!(await parts.deferred.has(delivery.streamSequence))) return ACK
-  const failure = await processRaw(parts, delivery, signal)
-  return resultOfRaw(failure?.kind === 'unknown' ? { ...failure, kind: 'dead_letter' } : failure)
-}
-
-const LOG_INTERVAL_MS = 10_000
-
-/** Logs that envelopes wait, with their number and the reason of one of them, at most every 10 s. */
-export class DeferralLog {
-  readonly #logger: Logger
-  readonly #waitMs: number
-  #count = 0
-  #loggedAt = -Infinity
-
-  constructor(logger: Logger, waitMs: number) {
-    this.#logger = logger
-    this.#waitMs = waitMs
-  }
-
-  add(reason: string): void {
-    this.#count += 1
-    if (performance.now() - this.#loggedAt < LOG_INTERVAL_MS) return
-    this.#loggedAt = performance.now()
-    this.#logger.warn({ envelopes: this.#count }, `waiting ${this.#waitMs / 1000} s for unknown devices: ${reason}`)
-    this.#count = 0
-  }
+  const raw = decodeRaw(delivery)
+  if ('kind' in raw) return failed(raw)
+  return await concludeRaw(parts, delivery, raw, signal, {
+    whenUnknown: (unknown) => failed({ ...unknown, kind: 'dead_letter' }),
+    whenFull: () => parts.surplus.add(raw.organizationId, delivery),
+  })
 }

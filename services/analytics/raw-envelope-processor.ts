@@ -13,6 +13,7 @@ export type FailureCause =
   | 'expression'
   | 'not_publishable'
   | 'refused'
+  | 'overloaded'
   | 'internal'
 
 /** The envelope is retried or becomes a dead letter. The reason names the device and the remedy. */
@@ -33,7 +34,7 @@ export interface Unknown extends Omit<Failure, 'kind'> {
 export type RawOutcome =
   /** `dataBytes`: the size of the data, which the evaluation pool counts until it is released. */
   | { readonly kind: 'processed'; readonly envelope: ProcessedEnvelope; readonly dataBytes: number }
-  /** The organization's share of the evaluation is full: the envelope waits, which does not count as an attempt. */
+  /** The organization's share of the evaluation is full: the envelope is evaluated later. */
   | { readonly kind: 'deferred' }
   | Unknown
   | Failure

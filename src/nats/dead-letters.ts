@@ -1,7 +1,7 @@
 import type { StoredMsg } from '@nats-io/jetstream'
 import { PublishError, ReplayError, messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
-import type { Delivery, PulledMessage } from './delivery.ts'
+import type { Delivery } from './delivery.ts'
 import { natsMetrics } from './metrics.ts'
 import { createProducer, type Producer } from './publisher/producer.ts'
 import type { Publication, Stored } from './publisher/publication.ts'
@@ -73,8 +73,9 @@ export function headersOfCopy(message: Delivery, stream: string): Readonly<Recor
 export async function publishDeadLetter(
   producer: Producer,
   { stream, durable, service }: { readonly service: string; readonly stream: string; readonly durable: string },
-  message: PulledMessage,
+  message: Delivery,
   { reason, cause }: { readonly reason: string; readonly cause: string },
+  signal?: AbortSignal,
 ): Promise<void> {
   const origin = originOf(message, stream)
   const { attempt, body } = message
@@ -87,7 +88,7 @@ export async function publishDeadLetter(
       ...headersOf({ ...origin, reason, service, attempt }),
     },
   }
-  const stored = await publishBodyIfItFits(producer, publication)
+  const stored = await publishBodyIfItFits(producer, publication, signal)
   count(cause, stored)
 }
 

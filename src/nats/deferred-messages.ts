@@ -1,15 +1,14 @@
-import { JetStreamApiError, type StoredMsg } from '@nats-io/jetstream'
+import type { StoredMsg } from '@nats-io/jetstream'
 import { headers as createHeaders } from '@nats-io/nats-core'
 import { PublishError, messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
 import { headersOfCopy } from './dead-letters.ts'
 import type { Delivery } from './delivery.ts'
 import { deleteMessage, findMessage } from './stored-messages.ts'
+import { isLimit } from './streams.ts'
 
 /** The number of messages that a scan reads at the same time. */
 const SCAN_WIDTH = 16
-const STORE_FAILED = 10_077
-const MESSAGE_TOO_LARGE = 10_054
 
 /**
  * Messages that wait in a work queue: copies of messages of another stream, which can therefore be acknowledged. A message leaves
@@ -63,12 +62,6 @@ export class DeferredMessages {
     }
     await Promise.all(Array.from({ length: SCAN_WIDTH }, (_, index) => scanRange(first.seq + index * width)))
   }
-}
-
-/** Returns whether the stream is full, or the message exceeds its limit. */
-function isLimit(error: unknown): boolean {
-  if (!(error instanceof JetStreamApiError)) return false
-  return error.code === MESSAGE_TOO_LARGE || (error.code === STORE_FAILED && error.message.startsWith('maximum '))
 }
 
 function deliveryOf(message: StoredMsg): Delivery {

@@ -15,6 +15,12 @@ export interface Delivery {
   readonly storedAtMs: number
 }
 
+/** A delivery that a durable consumer handles. */
+export interface PulledDelivery extends Delivery {
+  /** The number of messages that the consumer had not delivered yet. */
+  readonly pending: number
+}
+
 export interface MessageFailure {
   /**
    * `retry`: the message is redelivered with increasing delays; after `maxDeliver` attempts it becomes a dead letter.
@@ -28,11 +34,7 @@ export interface MessageFailure {
   readonly organizationId?: string | undefined
 }
 
-export type MessageResult =
-  | { readonly kind: 'ack' }
-  /** The message cannot be processed yet, through no fault of its own: it is redelivered later, and this is not an attempt. */
-  | { readonly kind: 'deferred' }
-  | MessageFailure
+export type MessageResult = { readonly kind: 'ack' } | MessageFailure
 
 const ACK = Buffer.from('+ACK')
 const NAK = Buffer.from('-NAK')
@@ -48,7 +50,7 @@ const DOTS_OF_PLAIN_REPLY = 8
  *
  * Thousands of deliveries can be buffered, so it keeps only the necessary parts of the client's message.
  */
-export class PulledMessage implements Delivery {
+export class PulledMessage implements PulledDelivery {
   readonly streamSequence: number
   readonly attempt: number
   readonly storedAtMs: number
@@ -80,6 +82,11 @@ export class PulledMessage implements Delivery {
   get consumerSequence(): number {
     const dots = dotsOf(this.#reply)
     return numberAfter(this.#reply, dots, firstNumberOf(dots) + 2)
+  }
+
+  get pending(): number {
+    const dots = dotsOf(this.#reply)
+    return numberAfter(this.#reply, dots, firstNumberOf(dots) + 4)
   }
 
   get subject(): string {

@@ -27,7 +27,7 @@ export const natsMetrics = {
   }),
   consumed: new Counter({
     name: 'ponix_nats_consumed_total',
-    help: 'Messages processed. Labels: durable; outcome (ack, retry, deferred, dead_letter, dropped).',
+    help: 'Messages processed. Labels: durable; outcome (ack, retry, dead_letter, dropped).',
     labelNames: ['durable', 'outcome'],
   }),
   redelivered: new Counter({

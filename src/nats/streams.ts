@@ -22,11 +22,15 @@ export interface StreamDefinition {
 
 /** The largest envelope that waits for its device, so that a full share of an organization is a small part of the stream. */
 const DEFERRED_MAX_MESSAGE_BYTES = 8 * 1024
+/** The largest bundle: a full one and a further envelope. */
+const SURPLUS_MAX_MESSAGE_BYTES = 128 * 1024
 const DEAD_LETTERS_MIN_AGE_MS = 30 * 24 * 3600 * 1000
 /** The minimum window: after a crash of NATS, a message can be redelivered so long after its dead letter was stored. */
 const DEAD_LETTERS_MIN_WINDOW_MS = 10 * 60 * 1000
 export const NANOS_PER_MS = 1_000_000
 const NAME_IN_USE = 10_058
+const STORE_FAILED = 10_077
+const MESSAGE_TOO_LARGE = 10_054
 const SUBJECTS_OVERLAP = 10_065
 
 type StreamEnvironment = Omit<
@@ -34,7 +38,7 @@ type StreamEnvironment = Omit<
   'PONIX_NATS_URL' | 'PONIX_NATS_BATCH_SIZE' | 'PONIX_NATS_BATCH_WAIT_MS' | 'PONIX_DEAD_LETTER_QUOTA'
 >
 
-/** Returns the five streams of the platform. Dead letters are kept for at least 30 days. */
+/** Returns the six streams of the platform. Dead letters are kept for at least 30 days. */
 export function streamsOf(environment: StreamEnvironment): readonly StreamDefinition[] {
   const maxAgeMs = environment.PONIX_NATS_STREAM_MAX_AGE_MS
   const duplicateWindowMs = environment.PONIX_NATS_DUPLICATE_WINDOW_MS
@@ -53,6 +57,15 @@ export function streamsOf(environment: StreamEnvironment): readonly StreamDefini
       isWorkQueue: true,
     },
     {
+      name: environment.PONIX_NATS_SURPLUS_STREAM,
+      subjects: ['surplus_envelopes.*'],
+      maxBytes: environment.PONIX_NATS_SURPLUS_MAX_BYTES,
+      duplicateWindowMs,
+      maxMessagesPerSubject: environment.PONIX_NATS_SURPLUS_MAX_PER_ORGANIZATION,
+      maxMessageBytes: SURPLUS_MAX_MESSAGE_BYTES,
+      isWorkQueue: true,
+    },
+    {
       ...limits,
       name: 'dead_letters',
       subjects: ['dead_letters.>'],
@@ -60,6 +73,12 @@ export function streamsOf(environment: StreamEnvironment): readonly StreamDefini
       duplicateWindowMs: Math.max(duplicateWindowMs, DEAD_LETTERS_MIN_WINDOW_MS),
     },
   ]
+}
+
+/** Returns whether an error means that a stream is full, or that a message exceeds its limit. */
+export function isLimit(error: unknown): boolean {
+  if (!(error instanceof JetStreamApiError)) return false
+  return error.code === MESSAGE_TOO_LARGE || (error.code === STORE_FAILED && error.message.startsWith('maximum '))
 }
 
 /** The streams that each client has ensured, to recreate a stream that is deleted while the service runs. */

@@ -60,6 +60,11 @@ export class MessageWriter {
     return this
   }
 
+  /** Writes an unsigned integer up to 2^53. */
+  uint(field: number, value: number): this {
+    return value === 0 ? this : this.choice(field, value)
+  }
+
   enum(field: number, value: number): this {
     return value === 0 ? this : this.choice(field, value)
   }

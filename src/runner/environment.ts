@@ -161,6 +161,11 @@ export const natsEnvironment = {
   /** … with its limits: bytes, and messages of one organization. */
   PONIX_NATS_DEFERRED_MAX_BYTES: integer(1_000_000, 1e15 - 1).prefault('500000000'),
   PONIX_NATS_DEFERRED_MAX_PER_ORGANIZATION: integer(1, 1_000_000_000).prefault('10000'),
+  /** The stream where envelopes beyond the share of their organization wait … */
+  PONIX_NATS_SURPLUS_STREAM: natsName().default('surplus_envelopes'),
+  /** … with its limits: bytes, and bundles of one organization, each of about 32 KiB if there are many envelopes. */
+  PONIX_NATS_SURPLUS_MAX_BYTES: integer(1_000_000, 1e15 - 1).prefault('1000000000'),
+  PONIX_NATS_SURPLUS_MAX_PER_ORGANIZATION: integer(1, 1_000_000_000).prefault('8192'),
   PONIX_NATS_BATCH_SIZE: integer(1, 10_000).prefault('30'),
   PONIX_NATS_BATCH_WAIT_SECS: seconds(0, 3600).prefault('5'),
   /** 0 means no limit. */

@@ -1,6 +1,5 @@
 import { ByteBudget } from '../../domain/byte-budget.ts'
 import { messageOf } from '../../domain/errors.ts'
-import { evictOldest } from '../../domain/fifo.ts'
 import { ConsumerLog } from './consumer-log.ts'
 import type { ConsumerOptions } from './consumer-options.ts'
 import { DeadLetterQueue } from './dead-letter-queue.ts'
@@ -9,7 +8,6 @@ import { natsMetrics } from '../metrics.ts'
 
 const MAX_RETRY_DELAY_MS = 60_000
 const MAX_OPEN = 1000
-const MAX_DEFERRED = 20_000
 const MAX_OPEN_BYTES = 64 * 1024 * 1024
 const NO_RESULT: MessageResult = { kind: 'retry', reason: 'the handler returned no result' }
 
@@ -33,8 +31,6 @@ export class BatchProcessor {
   readonly #open: ByteBudget
   readonly #deadLetters: DeadLetterQueue
   readonly #log: ConsumerLog
-  /** For each deferred message, by stream sequence, how often it was deferred: these deliveries are not attempts. */
-  readonly #deferrals = new Map<number, number>()
   #stopped = false
   /** Messages to acknowledge in this turn of the event loop. */
   #acknowledged: PulledMessage[] = []
@@ -78,7 +74,7 @@ export class BatchProcessor {
     for (const message of fresh) this.#inProgress.add(message)
     const usual: PulledMessage[] = []
     for (const message of fresh) {
-      if (this.#attemptOf(message) <= this.#maxDeliver) usual.push(message)
+      if (message.attempt <= this.#maxDeliver) usual.push(message)
       else await this.#processInIsolation(message)
     }
     await this.#process(usual)
@@ -113,7 +109,7 @@ export class BatchProcessor {
    * message of its batch. It is processed alone to protect the others, and becomes a dead letter at twice the allowed attempts.
    */
   async #processInIsolation(message: PulledMessage): Promise<void> {
-    if (this.#attemptOf(message) <= 2 * this.#maxDeliver) {
+    if (message.attempt <= 2 * this.#maxDeliver) {
       await this.#process([message])
       return await this.#waitWhile(() => !this.#open.isEmpty)
     }
@@ -166,32 +162,15 @@ export class BatchProcessor {
   /** Executes a result; returns undefined if it completed synchronously. The promise never rejects. */
   #conclude(message: PulledMessage, result: LoggedResult = NO_RESULT): Promise<void> | undefined {
     if (this.#stopped) return undefined
-    if (result.kind === 'deferred') return this.#defer(message)
     if (result.kind !== 'ack') return this.#concludeFailed(message, result)
     this.#acknowledge(message)
     return undefined
   }
 
-  async #defer(message: PulledMessage): Promise<void> {
-    await this.#untilConnected()
-    const deferrals = (this.#deferrals.get(message.streamSequence) ?? 0) + 1
-    this.#deferrals.delete(message.streamSequence)
-    this.#deferrals.set(message.streamSequence, deferrals)
-    evictOldest(this.#deferrals, MAX_DEFERRED)
-    message.nak(this.#delayAfter(deferrals))
-    natsMetrics.consumed.inc({ durable: this.#options.durable, outcome: 'deferred' })
-    this.#inProgress.delete(message)
-  }
-
-  /** Returns the number of the delivery without those that were deferred. */
-  #attemptOf({ attempt, streamSequence }: PulledMessage): number {
-    return attempt - (this.#deferrals.get(streamSequence) ?? 0)
-  }
-
   async #concludeFailed(message: PulledMessage, result: FailedResult): Promise<void> {
     await this.#untilConnected()
     const { kind, reason, logged = false } = result
-    if (kind === 'dead_letter' || this.#attemptOf(message) >= this.#maxDeliver) this.#deadLetters.add(message, result)
+    if (kind === 'dead_letter' || message.attempt >= this.#maxDeliver) this.#deadLetters.add(message, result)
     else this.#retry(message, reason, logged)
     this.#inProgress.delete(message)
   }
@@ -243,7 +222,7 @@ export class BatchProcessor {
   }
 
   #retry(message: PulledMessage, reason: string, logged: boolean): void {
-    message.nak(this.#delayAfter(this.#attemptOf(message)))
+    message.nak(this.#delayAfter(message.attempt))
     natsMetrics.consumed.inc({ durable: this.#options.durable, outcome: 'retry' })
     if (!logged) this.#log.warnPerTurn(message, `retrying: ${reason}`)
   }

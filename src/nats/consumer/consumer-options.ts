@@ -1,6 +1,6 @@
 import type { NatsClient } from '../connection.ts'
 import type { DeadLetterQuota } from '../dead-letter-quota.ts'
-import type { Delivery, MessageResult } from '../delivery.ts'
+import type { MessageResult, PulledDelivery } from '../delivery.ts'
 
 export interface ConsumerOptions {
   readonly client: NatsClient
@@ -42,5 +42,8 @@ export interface ConsumerOptions {
    * message as the reason. A result that is a promise is awaited separately while further batches are handled, as long as fewer
    * than `maxOpen` and `maxOpenBytes` are pending. The signal aborts only when the time for a graceful stop has passed.
    */
-  handle(batch: readonly Delivery[], signal: AbortSignal): Promise<readonly (MessageResult | Promise<MessageResult>)[]>
+  handle(
+    batch: readonly PulledDelivery[],
+    signal: AbortSignal,
+  ): Promise<readonly (MessageResult | Promise<MessageResult>)[]>
 }

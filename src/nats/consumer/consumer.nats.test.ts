@@ -109,23 +109,6 @@ describe('the consumer', () => {
     expect(letter?.body).toBe('hopeless')
   })
 
-  test('B-3 redelivers a deferred message without counting or logging it, and counts its attempts afterwards', async () => {
-    await using s = await scene()
-    await s.publish('deferred')
-    let handled = 0
-    const consumer = s.consume(
-      async (batch) =>
-        batch.map((): MessageResult => (++handled <= 9 ? { kind: 'deferred' } : { kind: 'retry', reason: 'no' })),
-      { maxDeliver: 2, retryDelayMs: 1 },
-    )
-    await s.log.line('dead letter: no')
-    await untilSettled(s)
-    await consumer.stop()
-    expect(handled).toBe(11)
-    expect(s.log.count('retrying: ')).toBe(1)
-    expect((await deadLettersOf(s)).map(({ body }) => body)).toEqual(['deferred'])
-  })
-
   test('N-4 terminates a message only when its dead letter is stored', async () => {
     await using server = await startNats()
     await using s = await scene(server.url)

@@ -32,9 +32,10 @@ interface Failure {
 
 /**
  * Stores the dead letters of a consumer while its other messages are processed. A message is terminated when its dead letter is
- * stored; until then it waits without an answer. Organizations share the limits (see SharedBudget). Beyond that, messages are redelivered
- * later; their failures are remembered, so that they are not processed again. JetStream counts also these as unacknowledged and would stop the consumer, so while no dead letter is stored they
- * are dropped, like those beyond the quota of their organization: terminated and counted.
+ * stored; until then it waits without an answer. Organizations share the limits (see SharedBudget). Beyond that, messages are
+ * redelivered later; their failures are remembered, so that they are not processed again. JetStream counts also these as
+ * unacknowledged and would stop the consumer, so while no dead letter is stored they are dropped, like those beyond the quota of their
+ * organization: terminated and counted.
  */
 export class DeadLetterQueue {
   readonly #parts: DeadLetterQueueParts

@@ -3,7 +3,7 @@ import { createAnalytics } from '../../../services/analytics/analytics.ts'
 import { analyticsEnvironment } from '../../../services/analytics/clients.ts'
 import type { EnvelopeRow } from '../../../src/clickhouse/envelope-text.ts'
 import type { ProcessedEnvelopeWriter, RowOutcome } from '../../../src/clickhouse/envelope-writer.ts'
-import type { EndDevice, RawEnvelope } from '../../../src/domain/entities.ts'
+import type { EndDevice, Organization, RawEnvelope } from '../../../src/domain/entities.ts'
 import { ClickHouseUnavailable } from '../../../src/domain/errors.ts'
 import type { Instant } from '../../../src/domain/instant.ts'
 import type { NatsClient } from '../../../src/nats/connection.ts'
@@ -99,6 +99,10 @@ export function analyticsForEach() {
     devices.set(deviceId, { deviceId, payloadConversion, externalId: '', ...common })
   }
 
+  function organization(id: string): Organization {
+    return { id, name: id, status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null }
+  }
+
   async function findDevice(id: string): Promise<EndDevice | null> {
     const found = devices.get(id) ?? null
     if (found === null) unknown.push(id)
@@ -134,7 +138,9 @@ export function analyticsForEach() {
       nats: connection,
       endDevices: { get: findDevice },
       organizations: {
-        get: async (id) => ({ id, name: id, status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null }),
+        get: async (id) => organization(id),
+        // Several, because one alone never has surplus.
+        list: async () => ({ items: ['organization', 'another'].map(organization), next: null }),
       },
       capture: { isActive: async () => capturing },
       lastSeenStore: {

@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto'
+import { AckPolicy, type Consumer, type JsMsg } from '@nats-io/jetstream'
+import { PublishError, messageOf } from '../domain/errors.ts'
+import type { NatsClient } from './connection.ts'
+import type { Delivery } from './delivery.ts'
+import { isLimit, NANOS_PER_MS } from './streams.ts'
+
+export interface BundleQueueOptions {
+  readonly stream: string
+  /** The subjects are `{prefix}.{owner}`. */
+  readonly prefix: string
+  encode(messages: readonly Delivery[]): Uint8Array
+  /** Throws for invalid bytes. */
+  decode(bundle: Uint8Array): readonly Delivery[]
+}
+
+/** A bundle taken from the queue. Another instance receives it if it is neither removed nor kept within `ACK_WAIT_MS`. */
+export interface TakenBundle {
+  readonly messages: readonly Delivery[]
+  /** 1 on the first delivery. */
+  readonly attempt: number
+  /** Removes the bundle; resolves when JetStream has done so. */
+  remove(): Promise<void>
+  /** Returns the bundle to the queue; it is delivered again after the delay. */
+  putBack(delayMs: number): void
+  /** Extends the time by ACK_WAIT_MS. */
+  keep(): void
+}
+
+export const ACK_WAIT_MS = 30_000
+/** The time that `take` waits for a bundle: the minimum of the client. */
+const TAKE_WAIT_MS = 1000
+/** The time after which JetStream removes the consumer of an owner without bundles. */
+const INACTIVE_MS = 60_000
+
+/**
+ * Bundles of messages that wait in a stream with work-queue retention, with one subject and one consumer per owner. The owners' bundles
+ * are independent, and instances share them.
+ */
+export class BundleQueue {
+  readonly #client: NatsClient
+  readonly #options: BundleQueueOptions
+
+  constructor(client: NatsClient, options: BundleQueueOptions) {
+    this.#client = client
+    this.#options = options
+  }
+
+  /**
+   * Stores a bundle. Throws a PublishError with the code `refused` if a limit of the stream rejects it, and any
+   * other error if it may not be stored but can be later.
+   */
+  async add(owner: string, messages: readonly Delivery[]): Promise<void> {
+    try {
+      await this.#client.jetstream.publish(this.#subjectOf(owner), this.#options.encode(messages))
+    } catch (error) {
+      if (!isLimit(error)) throw error
+      throw new PublishError('refused', `stream ${this.#options.stream}: ${messageOf(error)}`, { cause: error })
+    }
+  }
+
+  /** Returns the owners of all bundles. */
+  async owners(): Promise<readonly string[]> {
+    const { stream, prefix } = this.#options
+    const { state } = await this.#client.manager.streams.info(stream, { subjects_filter: this.#subjectOf('*') })
+    return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(prefix.length + 1))
+  }
+
+  /** Returns the oldest bundle of an owner that is not taken; undefined if none arrives within a second. */
+  async take(owner: string): Promise<TakenBundle | undefined> {
+    const consumer = await this.#consumerOf(owner)
+    const message = await consumer.next({ expires: TAKE_WAIT_MS })
+    return message === null ? undefined : takenBundle(message, this.#options.decode(message.data))
+  }
+
+  async #consumerOf(owner: string): Promise<Consumer> {
+    const { stream, prefix } = this.#options
+    // A name of a consumer allows fewer characters than a subject.
+    const name = `${prefix}-${createHash('sha256').update(owner).digest('hex').slice(0, 32)}`
+    const { consumers } = this.#client.jetstream
+    await this.#client.manager.consumers.add(stream, {
+      durable_name: name,
+      filter_subject: this.#subjectOf(owner),
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: ACK_WAIT_MS * NANOS_PER_MS,
+      inactive_threshold: INACTIVE_MS * NANOS_PER_MS,
+    })
+    return await consumers.get(stream, name)
+  }
+
+  #subjectOf(owner: string): string {
+    return `${this.#options.prefix}.${owner}`
+  }
+}
+
+function takenBundle(message: JsMsg, messages: readonly Delivery[]): TakenBundle {
+  return {
+    messages,
+    attempt: message.info.deliveryCount,
+    remove: async () => {
+      await message.ackAck()
+    },
+    putBack: (delayMs) => message.nak(delayMs),
+    keep: () => message.working(),
+  }
+}
