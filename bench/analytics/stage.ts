@@ -142,9 +142,10 @@ export class AnalyticsBenchStage {
     await this.clickhouse.client.command({ query: 'TRUNCATE TABLE processed_envelope_rows' })
   }
 
-  /** Removes all data. */
+  /** Removes all data, also about the activity of organizations. */
   async empty(): Promise<void> {
     await this.rewind()
+    await this.#database.query('TRUNCATE end_device_last_seen')
     for (const stream of STREAMS) {
       if (stream !== 'processed_envelopes') await this.nats.manager.streams.purge(stream)
     }

@@ -1,44 +1,45 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { BudgetLimits } from '../../src/domain/byte-budget.ts'
-import { messageOf } from '../../src/domain/errors.ts'
-import type { OrganizationRepository } from '../../src/domain/ports.ts'
 import { SharedBudget } from '../../src/domain/shared-budget.ts'
-import type { Logger } from '../../src/runner/logger.ts'
 
 /** The number of undelivered messages from which on the consumer is behind. */
 const BEHIND = 1000
-/** The envelopes of an organization in progress while the consumer is behind: few, so that it reads the others' sooner. */
+/** The envelopes of an organization in progress while the consumer is behind: few, so that it reads those of the others sooner. */
 const MAX_OPEN_BEHIND = 32
 /** The largest body that can wait as surplus. */
 const MAX_SURPLUS_BYTES = 64 * 1024
-const REFRESH_INTERVAL_MS = 10_000
+/** The time for which an organization counts after its last envelope. */
+export const ACTIVE_MS = 3_600_000
 
-export interface AdmissionParts {
+export interface AdmissionOptions {
   /** The limits of the consumer. */
   readonly limits: BudgetLimits
-  readonly organizations: Pick<OrganizationRepository, 'list'>
-  readonly logger: Logger
+  /** Whether several organizations were active before the start. */
+  readonly wasShared: boolean
+  /** Returns a time in milliseconds. */
+  now(): number
 }
 
 /**
  * Determines which raw envelopes are processed immediately. All organizations share one stream, which is read in its order; to read
  * the envelopes of the others, those beyond the share of an organization are set aside (see SurplusWriter):
  *
- * | organizations | consumer   | an organization may have in progress         |
- * | ------------- | ---------- | -------------------------------------------- |
- * | one           |            | all; the stream waits                        |
- * | several       | up to date | as many envelopes as it leaves free          |
- * | several       | behind     | 32                                           |
+ * | active organizations | consumer   | an organization may have in progress |
+ * | -------------------- | ---------- | ------------------------------------ |
+ * | one                  |            | all; the stream waits                |
+ * | several              | up to date | as many envelopes as it leaves free  |
+ * | several              | behind     | 32                                   |
  */
 export class Admission {
-  readonly #parts: AdmissionParts
+  readonly #options: AdmissionOptions
   readonly #open: SharedBudget<string>
   #isBehind = false
-  #isShared = true
+  #lastOrganization: string | undefined
+  #sharedUntil = -Infinity
 
-  constructor(parts: AdmissionParts) {
-    this.#parts = parts
-    this.#open = new SharedBudget(parts.limits)
+  constructor(options: AdmissionOptions) {
+    this.#options = options
+    this.#open = new SharedBudget(options.limits)
+    if (options.wasShared) this.#sharedUntil = options.now() + ACTIVE_MS
   }
 
   /** Whether messages wait that the consumer has not read. */
@@ -53,7 +54,8 @@ export class Admission {
 
   /** Counts an envelope in progress; returns false if it is beyond the share of its organization, and then does not count it. */
   admit(organizationId: string, bytes: number): boolean {
-    if (this.canBeSurplus(bytes) && !this.#hasRoom(organizationId, bytes)) return false
+    if (organizationId !== this.#lastOrganization) this.#recordChange(organizationId)
+    if (!this.#hasRoom(organizationId, bytes) && this.canBeSurplus(bytes)) return false
     this.#open.add(organizationId, bytes)
     return true
   }
@@ -64,26 +66,12 @@ export class Admission {
 
   /** Returns whether an envelope that cannot be processed now is set aside; otherwise the stream waits for it. */
   canBeSurplus(bytes: number): boolean {
-    return this.#isShared && bytes <= MAX_SURPLUS_BYTES
+    return bytes <= MAX_SURPLUS_BYTES && this.#options.now() < this.#sharedUntil
   }
 
-  /** Finds out repeatedly whether there are several organizations, until the signal aborts. */
-  async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await this.refresh(signal)
-      await sleep(REFRESH_INTERVAL_MS, undefined, { signal }).catch(() => {})
-    }
-  }
-
-  /** Finds out whether there are several organizations. Never rejects: while it is not known, there are. */
-  async refresh(signal?: AbortSignal): Promise<void> {
-    const { organizations, logger } = this.#parts
-    try {
-      const { items } = await organizations.list({ size: 2, after: null }, signal === undefined ? {} : { signal })
-      this.#isShared = items.length > 1
-    } catch (error) {
-      if (signal?.aborted !== true) logger.debug(`cannot read the organizations: ${messageOf(error)}`)
-    }
+  #recordChange(organizationId: string): void {
+    if (this.#lastOrganization !== undefined) this.#sharedUntil = this.#options.now() + ACTIVE_MS
+    this.#lastOrganization = organizationId
   }
 
   #hasRoom(organizationId: string, bytes: number): boolean {

@@ -1,6 +1,6 @@
 import { toBinary } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
-import { analyticsForEach, DECODED, LPP, PAYLOAD, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
+import { analyticsForEach, DECODED, PAYLOAD, scriptedWriter, WAIT } from '../../test/rig/services/analytics-rig.ts'
 import { rawRig } from '../../test/rig/services/raw-rig.ts'
 import type { PulledDelivery } from '../../src/nats/delivery.ts'
 import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'

@@ -1,5 +1,6 @@
 import { EvaluationPool } from '../../src/cel/evaluation-pool.ts'
 import type { ProcessedEnvelopeWriter } from '../../src/clickhouse/envelope-writer.ts'
+import { messageOf } from '../../src/domain/errors.ts'
 import { now } from '../../src/domain/instant.ts'
 import type { EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
@@ -14,7 +15,7 @@ import type { CaptureActivity } from '../../src/postgres/replication/slot.ts'
 import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import { decodeBundle, encodeBundle } from '../../src/proto/bundle.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import { Admission } from './admission.ts'
+import { ACTIVE_MS, Admission } from './admission.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
 import { createProcessedHandler, createRawHandler } from './consumers.ts'
 import { DeferralLog } from './deferral-log.ts'
@@ -32,7 +33,7 @@ export interface AnalyticsParts {
   readonly environment: AnalyticsEnvironment
   readonly nats: NatsClient
   readonly endDevices: Pick<EndDeviceRepository, 'get'>
-  readonly organizations: Pick<OrganizationRepository, 'get' | 'list'>
+  readonly organizations: Pick<OrganizationRepository, 'get'>
   readonly capture: CaptureActivity
   readonly lastSeenStore: LastSeenStore
   readonly writer: ProcessedEnvelopeWriter
@@ -47,6 +48,7 @@ const MAX_DELIVER = 50
 const RAW_MAX_ACK_PENDING = 20_000
 /** The raw envelopes in progress. */
 const RAW_OPEN = { items: 1000, bytes: 64 * 1024 * 1024 }
+const ACTIVITY_TIMEOUT_MS = 2000
 /** Few, because each deferred envelope in progress is held until its wait ends. */
 const DEFERRED_BATCH_SIZE = 100
 const DEFERRED_BATCH_WAIT_MS = 100
@@ -87,8 +89,8 @@ export async function createAnalytics(parts: AnalyticsParts) {
   const onDeferred = (reason: string): void => unknownLog.add(reason)
   const rawParts = { processor, release, producer, rawStream, lastSeen, deferred, onDeferred }
   const scans = new DeferredScans({ ...rawParts, logger })
-  const admission = new Admission({ limits: RAW_OPEN, organizations: parts.organizations, logger })
-  await admission.refresh()
+  const wasShared = await isShared(parts)
+  const admission = new Admission({ limits: RAW_OPEN, wasShared, now: () => performance.now() })
   const queue = new BundleQueue(nats, {
     stream: environment.PONIX_NATS_SURPLUS_STREAM,
     prefix: 'surplus_envelopes',
@@ -142,7 +144,6 @@ export async function createAnalytics(parts: AnalyticsParts) {
       raw: (signal: AbortSignal) => runConsumer(rawConsumer, signal),
       deferred: (signal: AbortSignal) => runConsumer(deferredConsumer(signal), signal),
       scans: (signal: AbortSignal) => scans.run(signal),
-      admission: (signal: AbortSignal) => admission.run(signal),
       surplus: (signal: AbortSignal) => drain.run(signal),
       processed: (signal: AbortSignal) => runConsumer(processedConsumer, signal),
       streams: (signal: AbortSignal) => observeStreams(nats, signal),
@@ -159,5 +160,16 @@ export async function createAnalytics(parts: AnalyticsParts) {
       deadLetterQuota.endHour()
       await Promise.all([pool[Symbol.asyncDispose](), lastSeen.close()])
     },
+  }
+}
+
+/** Returns whether several organizations were active recently; true if it is not known. */
+async function isShared({ lastSeenStore, logger }: Pick<AnalyticsParts, 'lastSeenStore' | 'logger'>): Promise<boolean> {
+  try {
+    const signal = AbortSignal.timeout(ACTIVITY_TIMEOUT_MS)
+    return await lastSeenStore.hasSeveralOrganizations(ACTIVE_MS, { signal })
+  } catch (error) {
+    logger.debug(`cannot read which organizations were active: ${messageOf(error)}`)
+    return true
   }
 }

@@ -37,7 +37,7 @@ describe('B-4: envelopes of unknown devices', () => {
     await stage.publish(...['one', 'two', 'three'].flatMap((organization) => unknown(10_000, organization)))
     await stage.publish(...Array.from({ length: 10 }, () => ({})))
     await expect.poll(() => script.rows.length, WAIT).toBe(10)
-    expect(await stage.messagesIn(DEFERRED)).toBe(30_000)
+    await expect.poll(() => stage.messagesIn(DEFERRED), WAIT).toBe(30_000)
     expect(await stage.messagesIn('dead_letters')).toBe(0)
   })
 

@@ -8,7 +8,7 @@ import type { Logger } from '../../src/runner/logger.ts'
 type SeenEnvelope = Pick<ProcessedEnvelope, 'endDeviceId' | 'occurredAt' | 'processedAt'>
 
 export interface LastSeenRecorderParts {
-  readonly store: LastSeenStore
+  readonly store: Pick<LastSeenStore, 'record'>
   readonly logger: Logger
   /** The limit of buffered devices, above which the oldest are dropped. Default 100,000. */
   readonly maxDevices?: number

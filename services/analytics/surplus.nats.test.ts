@@ -51,8 +51,8 @@ async function processed(): Promise<Record<string, number>> {
 
 describe('B-3: the envelopes of an organization beyond its share', () => {
   it('do not delay another organization, and each becomes one processed envelope later', async () => {
-    const { release, start } = scene('busy')
-    const running = start()
+    const { release, ...rig } = scene('busy')
+    const running = rig.start()
     await stage.publish(...envelopes(3000, 'busy'), ...envelopes(20, 'quiet'))
     await expect.poll(processed, WAIT).toEqual({ quiet: 20 })
     expect(await stage.messagesIn(SURPLUS)).toBeGreaterThan(0)
@@ -65,8 +65,8 @@ describe('B-3: the envelopes of an organization beyond its share', () => {
   })
 
   it('do not delay the surplus of another organization', async () => {
-    const { release, start } = scene('busy')
-    const running = start()
+    const { release, ...rig } = scene('busy')
+    const running = rig.start()
     await stage.publish(...envelopes(3000, 'busy'), ...envelopes(3000, 'burst'), ...envelopes(20, 'quiet'))
     await expect.poll(processed, WAIT).toEqual({ quiet: 20, burst: 3000 })
     release()
@@ -89,8 +89,8 @@ describe('B-3: the envelopes of an organization beyond its share', () => {
 
   it('become dead letters with the reason when its part of the surplus is full, and those of others do not', async () => {
     await stage.client.manager.streams.update(SURPLUS, { max_msgs_per_subject: 2 })
-    const { release, start } = scene('busy')
-    const running = start()
+    const { release, ...rig } = scene('busy')
+    const running = rig.start()
     await stage.publish(...envelopes(5000, 'busy'), ...envelopes(2000, 'burst'), ...envelopes(20, 'quiet'))
     await expect.poll(processed, WAIT).toMatchObject({ quiet: 20 })
     await expect.poll(() => stage.messagesIn('dead_letters'), WAIT).toBeGreaterThan(0)

@@ -13,7 +13,7 @@ const streams = streamsOf({
 })
 
 describe('the declaration of streams', () => {
-  test('N-1 W-1 creates the five streams with subjects, limits and file storage; a second call changes nothing', async () => {
+  test('N-1 W-1 creates the six streams with subjects, limits and file storage; a second call changes nothing', async () => {
     await using server = await startNats()
     await using client = await connectTo(server.url)
     await ensureStreams(client, streams)
@@ -48,6 +48,13 @@ describe('the declaration of streams', () => {
       { ...common, name: 'gateways', subjects: ['gateway.>'] },
       { ...common, name: 'processed_envelopes', subjects: ['processed_envelopes.>'] },
       { ...common, name: 'raw_envelopes', subjects: ['raw_envelopes.>'] },
+      {
+        ...common,
+        name: 'surplus_envelopes',
+        subjects: ['surplus_envelopes.*'],
+        max_age: 0,
+        max_bytes: 1_000_000_000,
+      },
     ])
   })
 

@@ -79,6 +79,20 @@ describe('P-11: the last-seen time of a device', () => {
     expect(await lastSeenOf(id(1))).toBe(5n)
   })
 
+  test('tells whether several organizations were active recently', async () => {
+    const now = BigInt(Date.now()) * 1000n
+    await schema.sql(`INSERT INTO organizations (id) VALUES ('second');
+      INSERT INTO end_devices (device_id, organization_id) VALUES ('of-second', 'second')`)
+    await store.record(
+      new Map([
+        [id(1), now],
+        ['of-second', now - 60_000_000n],
+      ]),
+    )
+    expect(await store.hasSeveralOrganizations(3_600_000)).toBe(true)
+    expect(await store.hasSeveralOrganizations(30_000)).toBe(false)
+  })
+
   test('concurrent writers of the same devices in different orders do not deadlock', async () => {
     // With this many devices PostgreSQL would lock them in the given order without ORDER BY.
     await schema.sql(`INSERT INTO end_devices (device_id, organization_id)

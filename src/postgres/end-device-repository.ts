@@ -54,6 +54,12 @@ const RECORD: Statement = {
       WHERE end_device_last_seen.last_seen_at < excluded.last_seen_at OR end_device_last_seen.last_seen_at > now()`,
 }
 
+const ACTIVE_ORGANIZATIONS: Statement = {
+  name: 'active_organizations',
+  text: `SELECT DISTINCT organization_id FROM end_device_last_seen JOIN end_devices ON device_id = end_device_id
+    WHERE last_seen_at > now() - $1 * interval '1 millisecond' LIMIT 2`,
+}
+
 export class PostgresLastSeenStore {
   readonly #database: PostgresDatabase
 
@@ -69,6 +75,12 @@ export class PostgresLastSeenStore {
     const instants = [...seen.values()].map((instant) => toRfc3339(instant))
     await this.#database.query(RECORD, [[...seen.keys()], instants], options)
   }
+
+  /** Returns whether devices of more than one organization were seen in the last `ms`. Rejects as repositories do. */
+  async hasSeveralOrganizations(ms: number, options?: CallOptions): Promise<boolean> {
+    const rows = await this.#database.query(ACTIVE_ORGANIZATIONS, [ms], options)
+    return rows.length > 1
+  }
 }
 
-export type LastSeenStore = Pick<PostgresLastSeenStore, 'record'>
+export type LastSeenStore = Pick<PostgresLastSeenStore, 'record' | 'hasSeveralOrganizations'>

@@ -3,7 +3,7 @@ import { createAnalytics } from '../../../services/analytics/analytics.ts'
 import { analyticsEnvironment } from '../../../services/analytics/clients.ts'
 import type { EnvelopeRow } from '../../../src/clickhouse/envelope-text.ts'
 import type { ProcessedEnvelopeWriter, RowOutcome } from '../../../src/clickhouse/envelope-writer.ts'
-import type { EndDevice, Organization, RawEnvelope } from '../../../src/domain/entities.ts'
+import type { EndDevice, RawEnvelope } from '../../../src/domain/entities.ts'
 import { ClickHouseUnavailable } from '../../../src/domain/errors.ts'
 import type { Instant } from '../../../src/domain/instant.ts'
 import type { NatsClient } from '../../../src/nats/connection.ts'
@@ -21,7 +21,7 @@ import { type NatsAddress, type ServerControl, startNats } from '../servers.ts'
 /** The default payload. */
 export const PAYLOAD = Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex'))
 /** The default payload conversion. */
-export const LPP = 'cayenne_lpp_decode(input)'
+const LPP = 'cayenne_lpp_decode(input)'
 /** The default payload, converted. */
 export const DECODED = { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 }
 /** A timeout just below the test timeout, so that the speed of the machine does not matter. */
@@ -99,10 +99,6 @@ export function analyticsForEach() {
     devices.set(deviceId, { deviceId, payloadConversion, externalId: '', ...common })
   }
 
-  function organization(id: string): Organization {
-    return { id, name: id, status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null }
-  }
-
   async function findDevice(id: string): Promise<EndDevice | null> {
     const found = devices.get(id) ?? null
     if (found === null) unknown.push(id)
@@ -138,13 +134,12 @@ export function analyticsForEach() {
       nats: connection,
       endDevices: { get: findDevice },
       organizations: {
-        get: async (id) => organization(id),
-        // Several, because one alone never has surplus.
-        list: async () => ({ items: ['organization', 'another'].map(organization), next: null }),
+        get: async (id) => ({ id, name: id, status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null }),
       },
       capture: { isActive: async () => capturing },
       lastSeenStore: {
         record: async (seen) => seen.forEach((at, id) => lastSeen.set(id, at)),
+        hasSeveralOrganizations: async () => false,
       },
       writer,
       workerUrl: evaluationWorkerUrl,

@@ -7,8 +7,11 @@ export const CRASH_POINTS = [
   'processed envelope stored',
   'deferred envelope sent',
   'deferred envelope stored',
+  'surplus sent',
+  'surplus stored',
   'raw envelope acknowledged',
   'deferred envelope acknowledged',
+  'surplus acknowledged',
   'insert sent',
   'insert acknowledged',
   'row acknowledged',
@@ -108,11 +111,13 @@ function sentPoint(frame: Buffer): CrashPoint | undefined {
   const [, subject = ''] = line.split(' ')
   if (subject.startsWith('processed_envelopes.')) return 'processed envelope sent'
   if (subject.startsWith('deferred_envelopes.')) return 'deferred envelope sent'
+  if (subject.startsWith('surplus_envelopes.')) return 'surplus sent'
   if (subject.startsWith('dead_letters.')) return 'dead letter sent'
   if (!subject.startsWith('$JS.ACK.')) return undefined
   if (frame.includes('+TERM')) return 'message terminated'
   if (!frame.includes('+ACK')) return undefined
   if (subject.startsWith('$JS.ACK.deferred_envelopes.')) return 'deferred envelope acknowledged'
+  if (subject.startsWith('$JS.ACK.surplus_envelopes.')) return 'surplus acknowledged'
   return subject.startsWith('$JS.ACK.raw_envelopes.') ? 'raw envelope acknowledged' : 'row acknowledged'
 }
 
@@ -120,5 +125,6 @@ function storedPoint(frame: Buffer): CrashPoint | undefined {
   if (!frame.includes('"seq":') || frame.includes('"type":')) return undefined
   if (frame.includes('"stream":"processed_envelopes"')) return 'processed envelope stored'
   if (frame.includes('"stream":"deferred_envelopes"')) return 'deferred envelope stored'
+  if (frame.includes('"stream":"surplus_envelopes"')) return 'surplus stored'
   return frame.includes('"stream":"dead_letters"') ? 'dead letter stored' : undefined
 }

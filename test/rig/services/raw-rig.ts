@@ -44,20 +44,11 @@ export function rawRig({
     now: () => 1n,
     onDeviceWithoutExpression: () => {},
   })
-  const organizations = {
-    list: async () => ({
-      items: ['organization', 'another'].map((id) => ({
-        id,
-        name: id,
-        status: 'active' as const,
-        createdAt: 0n,
-        updatedAt: 0n,
-        deletedAt: null,
-      })),
-      next: null,
-    }),
-  }
-  const admission = new Admission({ limits: { items: 1000, bytes: 64 * 1024 * 1024 }, organizations, logger })
+  const admission = new Admission({
+    limits: { items: 1000, bytes: 64 * 1024 * 1024 },
+    wasShared: true,
+    now: () => performance.now(),
+  })
   const queue = new BundleQueue(client, {
     stream: 'surplus_envelopes',
     prefix: 'surplus_envelopes',
