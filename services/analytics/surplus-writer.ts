@@ -44,12 +44,12 @@ export class SurplusWriter {
     bundle.budget.add(message.body.length)
     this.#held += 1
     if (bundle.budget.isFull) bundle.close()
-    else if (this.#held >= MAX_HELD) this.flush()
+    else if (this.#held >= MAX_HELD) this.#flush()
     return bundle.result
   }
 
   /** Stores what is held. */
-  flush(): void {
+  #flush(): void {
     for (const bundle of this.#open.values()) bundle.close()
   }
 
