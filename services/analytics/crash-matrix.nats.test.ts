@@ -19,6 +19,9 @@ const UNKNOWN_DEVICE_WAIT_SECS = '1'
 const STEPS_TO_START = 500
 const MOST_STEPS_OF_WORK = 60_000
 
+/** So many envelopes that some of them are surplus. */
+const LARGE_LOAD = 5000
+
 const random = new Random(SEED)
 
 type KillTarget = 'analytics' | 'all analytics' | 'clickhouse' | 'nats' | 'both servers'
@@ -45,7 +48,7 @@ class Stage {
     const size = 1 + random.below(MOST_MEMBERS)
     while (this.#fleet.members.length < size) await this.#fleet.add(random.chance(0.3) ? crashStep() : undefined)
     const members = this.#fleet.members
-    const publishing = this.#load.publish(50 + random.below(1500))
+    const publishing = this.#load.publish(random.chance(0.3) ? LARGE_LOAD : 50 + random.below(1500))
     if (random.chance(0.8)) await Promise.all(members.map(readyOrGone))
     const member = members[random.below(members.length)]
     if (member === undefined) throw new Error('no member')
@@ -165,11 +168,12 @@ test(
       expect(await oracle.compare()).toEqual(none)
       // The streams have no age limit.
       expect(fleet.messages.filter((message) => message.includes('the stream dropped'))).toEqual([])
+      const { state: surplus } = await pipeline.nats.manager.streams.info('surplus_envelopes')
       const kills = [...stage.kills]
         .sort(([one], [other]) => one.localeCompare(other))
         .map(([what, count]) => `  ${count} × ${what}`)
       console.log(
-        `seed ${SEED}: ${stage.killed} kills, ${load.expected.size} envelopes, ${await oracle.duplicateRows()} duplicate rows in the table, ` +
+        `seed ${SEED}: ${stage.killed} kills, ${load.expected.size} envelopes, ${surplus.last_seq} bundles of surplus, ${await oracle.duplicateRows()} duplicate rows in the table, ` +
           `0 lost, 0 shown twice\n${kills.join('\n')}`,
       )
     } finally {

@@ -77,6 +77,13 @@ describe('B-3: surplus envelopes are stored', () => {
     ])
   })
 
+  test('or become dead letters if their organization cannot be part of a subject', async () => {
+    const { add } = scene(new PublishError('invalid', 'invalid id "a.b"'))
+    expect(await add('a.b', 1)).toMatchObject([
+      { kind: 'dead_letter', reason: 'the envelope cannot wait as surplus: invalid id "a.b"' },
+    ])
+  })
+
   test('or are retried if NATS does not answer', async () => {
     const { add } = scene(new Error('no answer'))
     expect(await add('one', 1)).toMatchObject([

@@ -81,8 +81,8 @@ export class SurplusWriter {
       this.#parts.onStored(organizationId, messages.length)
       return ACK
     } catch (error) {
-      const isFull = error instanceof PublishError
-      const kind = isFull ? 'dead_letter' : 'retry'
+      const kind = error instanceof PublishError ? 'dead_letter' : 'retry'
+      const isFull = error instanceof PublishError && error.code === 'refused'
       const reason = isFull
         ? `organization ${organizationId} sends more than is processed, and its share of the surplus is full: ${messageOf(error)}; ` +
           'send less or simplify its payload conversions, then replay'

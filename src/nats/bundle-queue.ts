@@ -3,6 +3,7 @@ import { AckPolicy, type Consumer, type JsMsg } from '@nats-io/jetstream'
 import { PublishError, messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
 import type { Delivery } from './delivery.ts'
+import { subjectToken } from './publisher/publication.ts'
 import { isLimit, NANOS_PER_MS } from './streams.ts'
 
 export interface BundleQueueOptions {
@@ -47,12 +48,13 @@ export class BundleQueue {
   }
 
   /**
-   * Stores a bundle. Throws a PublishError with the code `refused` if a limit of the stream rejects it, and any
-   * other error if it may not be stored but can be later.
+   * Stores a bundle. Throws a PublishError with the code `refused` if a limit of the stream rejects it, or `invalid` if the owner cannot
+   * be part of a subject, and any other error if the bundle may not be stored but can be later.
    */
   async add(owner: string, messages: readonly Delivery[]): Promise<void> {
+    const subject = this.#subjectOf(subjectToken(owner))
     try {
-      await this.#client.jetstream.publish(this.#subjectOf(owner), this.#options.encode(messages))
+      await this.#client.jetstream.publish(subject, this.#options.encode(messages))
     } catch (error) {
       if (!isLimit(error)) throw error
       throw new PublishError('refused', `stream ${this.#options.stream}: ${messageOf(error)}`, { cause: error })
