@@ -4,9 +4,10 @@ import { InvalidArgumentError, type Command } from 'commander'
 import { StartupError, ReplayError, PublishError, messageOf } from '../../src/domain/errors.ts'
 import { connectNats, type NatsClient, natsOptions } from '../../src/nats/connection.ts'
 import { listDeadLetters, replayDeadLetter, showDeadLetter } from '../../src/nats/dead-letters.ts'
-import type { DeadLetterFilter } from '../../src/nats/dead-letters.ts'
-import { createLoggerTo } from '../../src/runner/logger.ts'
+import type { DeadLetterFilter, ReplayOptions } from '../../src/nats/dead-letters.ts'
+import { createLoggerTo, type Logger } from '../../src/runner/logger.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
+import { DeadLetterAddresses } from './dead-letter-addresses.ts'
 import { listText, matches, showText, viewOf } from './dead-letter-view.ts'
 import type { DeadLetterView, EnvelopeStreams, ViewFilter } from './dead-letter-view.ts'
 
@@ -51,10 +52,17 @@ export function addDeadLetterCommands(program: Command, environment: () => Analy
     .action((sequences: readonly number[], { json, all, ...selection }: Selection & Json & { all?: true }) => {
       const ways = [sequences.length > 0, Object.keys(selection).length > 0, all === true].filter(Boolean)
       if (ways.length !== 1) replayCommand.error('expected exactly one of: numbers of dead letters, filters, --all')
-      return print(environment(), (client, streams, timeoutMs) => {
+      const env = environment()
+      return print(env, async function* (client, streams) {
+        const addresses = new DeadLetterAddresses(env, commandLogger())
         const chosen = sequences.map((sequence) => ({ sequence }))
         const letters = chosen.length > 0 ? chosen : select(client, streams, selection)
-        return replay(client, letters, timeoutMs, json === true)
+        const options = { address: addresses.address, timeoutMs: env.PONIX_STARTUP_TIMEOUT_MS }
+        try {
+          yield* replay(client, letters, options, json === true)
+        } finally {
+          await addresses.close()
+        }
       })
     })
 }
@@ -98,13 +106,13 @@ function timeOf(text: string): Date {
 /** Writes to stdout with back-pressure. A closed pipe (`| head`) ends the work without an error. Logs go to stderr. */
 async function print(
   environment: AnalyticsEnvironment,
-  work: (client: NatsClient, streams: EnvelopeStreams, timeoutMs: number) => AsyncIterable<string>,
+  work: (client: NatsClient, streams: EnvelopeStreams) => AsyncIterable<string>,
 ): Promise<void> {
-  const logger = createLoggerTo(process.stderr, 'analytics', 'warn')
-  const client = await connectNats(natsOptions(environment, { name: 'ponix-analytics dead-letters', logger }))
+  const options = { name: 'ponix-analytics dead-letters', logger: commandLogger() }
+  const client = await connectNats(natsOptions(environment, options))
   try {
     const streams = { raw: environment.PONIX_NATS_RAW_STREAM, processed: environment.PONIX_PROCESSED_ENVELOPES_STREAM }
-    const texts = work(client, streams, environment.PONIX_STARTUP_TIMEOUT_MS)
+    const texts = work(client, streams)
     await pipeline(Readable.from(texts), process.stdout, { end: false })
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error) || error.code !== 'EPIPE') throw error
@@ -113,17 +121,25 @@ async function print(
   }
 }
 
+function commandLogger(): Logger {
+  return createLoggerTo(process.stderr, 'analytics', 'warn')
+}
+
+interface ReplayCommandOptions extends Required<Pick<ReplayOptions, 'address'>> {
+  readonly timeoutMs: number
+}
+
 /** Replays dead letters. A failed replay is one line on stderr and exit code 1, and does not stop the others. */
 async function* replay(
   client: NatsClient,
   letters: Iterable<{ readonly sequence: number }> | AsyncIterable<DeadLetterView>,
-  timeoutMs: number,
+  options: ReplayCommandOptions,
   asJson: boolean,
 ): AsyncGenerator<string> {
   let done = 0
   let failed = 0
   for await (const { sequence } of letters) {
-    const line = await replayOne(client, sequence, timeoutMs, asJson)
+    const line = await replayOne(client, sequence, options, asJson)
     if (line === undefined) failed++
     else {
       done++
@@ -138,12 +154,12 @@ async function* replay(
 async function replayOne(
   client: NatsClient,
   sequence: number,
-  timeoutMs: number,
+  { address, timeoutMs }: ReplayCommandOptions,
   asJson: boolean,
 ): Promise<string | undefined> {
   const signal = AbortSignal.timeout(timeoutMs)
   try {
-    const stored = await replayDeadLetter(client, sequence, signal)
+    const stored = await replayDeadLetter(client, sequence, { signal, address })
     if (stored === undefined) throw new ReplayError(missing(sequence))
     if (asJson) return jsonLine({ sequence, stream: stored.stream, stream_sequence: stored.sequence })
     return `${sequence}: replayed as message ${stored.sequence} of stream ${stored.stream}\n`

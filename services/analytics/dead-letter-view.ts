@@ -18,7 +18,7 @@ export type DeadLetterView = Content & {
   /** The time when it became a dead letter, in RFC 3339. */
   readonly stored_at: string
   readonly stream: string
-  /** 0 if the message was rejected before it was stored in the stream; it cannot be replayed. */
+  /** 0 if the message was rejected before it was stored in the stream; only an envelope can then be replayed. */
   readonly stream_sequence: number
   readonly subject: string
   readonly service: string
@@ -28,6 +28,7 @@ export type DeadLetterView = Content & {
   readonly bytes: number
   /** This and the next two fields are null if the body is not an envelope. */
   readonly organization_id: string | null
+  /** The id in the network server if the device did not exist. */
   readonly end_device_id: string | null
   readonly occurred_at: string | null
 }
@@ -70,11 +71,14 @@ export function viewOf(letter: DeadLetter, streams: EnvelopeStreams): DeadLetter
 
 type Envelope = Content & Pick<DeadLetterView, 'organization_id' | 'end_device_id' | 'occurred_at'>
 
-function envelopeOf({ stream, streamSequence, body }: DeadLetter, { raw, processed }: EnvelopeStreams): Envelope {
+function envelopeOf(
+  { stream, streamSequence, externalId, body }: DeadLetter,
+  { raw, processed }: EnvelopeStreams,
+): Envelope {
   const none = { organization_id: null, end_device_id: null, occurred_at: null }
   if (body === undefined) return { ...none, body: null }
   try {
-    if (streamSequence > 0 && stream === raw) {
+    if ((streamSequence > 0 || externalId !== undefined) && stream === raw) {
       const envelope = decodeRawEnvelope(body)
       return { ...originOf(envelope, envelope.receivedAt), payload: hexOf(envelope.payload) }
     }

@@ -74,6 +74,29 @@ describe('A-4 rejected requests', () => {
     expect(await refusal(api.client.call(devices.deleteEndDevice, { deviceId: 'nothing' }))).toEqual(missing)
   })
 
+  test('G-16 a gateway of an unknown type, or with a wrong config, is INVALID_ARGUMENT on create and update', async () => {
+    const organizationId = await newOrganization()
+    const create = (gatewayType: string, gatewayConfig: string) =>
+      refusal(api.client.call(gateways.createGateway, { organizationId, gatewayType, gatewayConfig }))
+    const wrong = (details: string) => ({ code: Status.INVALID_ARGUMENT, details })
+    const types = 'gateway_type must be one of mqtt, emqx, chirpstack, ttn, print'
+    const unknownKey = wrong('gateway_config: Unrecognized key: "hots"')
+    expect(await create('lora', '')).toEqual(wrong(`${types}, not "lora"`))
+    expect(await create('mqtt', '{"host": "b", "hots": "c"}')).toEqual(unknownKey)
+    const request = { organizationId, gatewayType: 'mqtt', gatewayConfig: '{"host": "b"}' }
+    const { gateway } = await api.client.call(gateways.createGateway, request)
+    const update = (change: { gatewayType?: string; gatewayConfig?: string }) =>
+      refusal(api.client.call(gateways.updateGateway, { gatewayId: gateway?.gatewayId ?? '', ...change }))
+    expect(await update({ gatewayConfig: '{"host": "b", "hots": "c"}' })).toEqual(unknownKey)
+    expect(await update({ gatewayType: 'lora' })).toEqual(wrong(`${types}, not "lora"`))
+    const topic = await api.client.call(gateways.updateGateway, {
+      gatewayId: gateway?.gatewayId ?? '',
+      gatewayConfig: '{"host": "b", "topic": "a/+"}',
+    })
+    expect(topic.gateway?.gatewayType).toBe('mqtt')
+    expect(await update({ gatewayType: 'ttn' })).toEqual(wrong('gateway_config: Unrecognized key: "topic"'))
+  })
+
   test('an external_id that is malformed is INVALID_ARGUMENT, and one that is taken is ALREADY_EXISTS', async () => {
     const organizationId = await newOrganization()
     const deviceId = await newDevice(organizationId)

@@ -7,13 +7,9 @@ import {
   GatewayOrchestrator,
   MemoryGatewayProcessStore,
 } from '../../src/domain/gateway-orchestration/gateway-orchestrator.ts'
-import type {
-  GatewayProcess,
-  GatewayProcessEvent,
-  GatewayRunner,
-} from '../../src/domain/gateway-orchestration/gateway-process.ts'
+import type { GatewayProcess, GatewayProcessEvent } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import { shardOf } from '../../src/domain/gateway-orchestration/shards.ts'
-import type { GatewayTable } from '../../src/domain/ports.ts'
+import type { EndDeviceRepository, GatewayTable } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer/consumer.ts'
 import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
@@ -25,12 +21,13 @@ import { usesLeases, type GatewayOrchestratorEnvironment } from './environment.t
 import { gatewayEventOf } from './gateway-event.ts'
 import { createLeaseClock } from './lease-clock.ts'
 import { RefusedMessages } from './refused-messages.ts'
-import { mqttRunner, printRunner } from './runners.ts'
+import { gatewayRunners } from './runners.ts'
 import { ShardLeases } from './shard-leases.ts'
 
 export interface GatewayServiceParts {
   readonly env: GatewayOrchestratorEnvironment
   readonly gateways: GatewayTable
+  readonly endDevices: Pick<EndDeviceRepository, 'findByExternalId'>
   readonly nats: NatsClient
   readonly logger: Logger
 }
@@ -68,9 +65,14 @@ export class GatewayService {
     const producer = createProducer(nats)
     this.#deadLetterQuota = new DeadLetterQuota(env.PONIX_DEAD_LETTER_QUOTA, logger)
     const refused = new RefusedMessages(nats, producer, this.#deadLetterQuota)
-    const mqtt = mqttRunner({ producer, refused, rawStream: env.PONIX_NATS_RAW_STREAM })
-    const print = printRunner(logger, env.PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_MS)
-    const runners = new Map<string, GatewayRunner>(Object.entries({ print, mqtt, emqx: mqtt }))
+    const runners = gatewayRunners({
+      producer,
+      refused,
+      rawStream: env.PONIX_NATS_RAW_STREAM,
+      devices: parts.endDevices,
+      logger,
+      printIntervalMs: env.PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_MS,
+    })
     const shards = env.PONIX_GATEWAY_ORCHESTRATOR_SHARDS
     this.#bucket = new LeaseBucket(nats, {
       name: 'gateway_leases',

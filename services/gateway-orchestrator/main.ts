@@ -2,6 +2,7 @@ import { connectNats, natsOptions } from '../../src/nats/connection.ts'
 import { observeStreams } from '../../src/nats/stream-usage.ts'
 import { streamsOf, ensureStreams } from '../../src/nats/streams.ts'
 import { connectPostgres, postgresOptions } from '../../src/postgres/database.ts'
+import { PostgresEndDeviceRepository } from '../../src/postgres/end-device-repository.ts'
 import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository.ts'
 import { createLogger } from '../../src/runner/logger.ts'
 import { runProgram } from '../../src/runner/program.ts'
@@ -25,7 +26,9 @@ async function runGateways(env: GatewayOrchestratorEnvironment): Promise<never> 
     connectNats(natsOptions(env, client)),
   ])
   await ensureStreams(nats, streamsOf(env))
-  const service = new GatewayService({ env, gateways: new PostgresGatewayRepository(database), nats, logger })
+  const gateways = new PostgresGatewayRepository(database)
+  const endDevices = new PostgresEndDeviceRepository(database)
+  const service = new GatewayService({ env, gateways, endDevices, nats, logger })
   return await runService({
     service: 'gateway-orchestrator',
     logger,

@@ -32,7 +32,7 @@ export class RefusedMessages {
   /** Stores or drops a dead letter. While NATS is disconnected it waits. Rejects if the signal aborts. */
   async store(organizationId: string, refused: Refused, signal: AbortSignal): Promise<void> {
     if (!this.#quota.admit(organizationId, refused.cause)) return
-    if (performance.now() < this.#pausedUntil) return this.#drop(refused)
+    if (performance.now() < this.#pausedUntil) return this.#dropUnstored(refused)
     try {
       await this.#publish(refused, signal)
       this.#onStored()
@@ -40,7 +40,7 @@ export class RefusedMessages {
       signal.throwIfAborted()
       if (error instanceof PublishError && error.code === 'closed') throw error
       this.#pause(error)
-      this.#drop(refused)
+      this.#dropUnstored(refused)
     }
   }
 
@@ -57,9 +57,14 @@ export class RefusedMessages {
     }
   }
 
-  #drop({ cause }: Refused): void {
-    this.#dropped += 1
+  /** Counts a dead letter that is not stored. */
+  drop(cause: string): void {
     natsMetrics.deadLetters.inc({ cause, outcome: 'dropped' })
+  }
+
+  #dropUnstored({ cause }: Refused): void {
+    this.#dropped += 1
+    this.drop(cause)
   }
 
   #pause(error: unknown): void {

@@ -1,43 +1,72 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { z } from 'zod'
 import type { Gateway } from '../../src/domain/entities.ts'
-import { GatewayConfigError, MappingError, messageOf, PublishError } from '../../src/domain/errors.ts'
-import type { GatewayRunner } from '../../src/domain/gateway-orchestration/gateway-process.ts'
-import { now } from '../../src/domain/instant.ts'
+import { MappingError, messageOf, PublishError } from '../../src/domain/errors.ts'
+import { gatewayBrokerConfig, type GatewayType } from '../../src/domain/gateway-config.ts'
+import type { GatewayRun, GatewayRunner } from '../../src/domain/gateway-orchestration/gateway-process.ts'
+import { decodeChirpStackUplink } from '../../src/domain/network-server/chirpstack.ts'
+import { decodeTheThingsStackUplink } from '../../src/domain/network-server/the-things-stack.ts'
+import type { EndDeviceRepository } from '../../src/domain/ports.ts'
 import { maskSecrets } from '../../src/domain/secrets.ts'
 import { type MqttMessage, runMqttSubscription } from '../../src/mqtt/client.ts'
 import type { Producer } from '../../src/nats/publisher/producer.ts'
 import { subjectToken } from '../../src/nats/publisher/publication.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
+import { type MessageSource, networkSource, topicSource, UnknownDeviceError } from './message-source.ts'
 import type { RefusedMessages } from './refused-messages.ts'
+import { UnknownDevices } from './unknown-devices.ts'
 
-interface MqttRunnerParts {
+interface CommonParts {
   readonly producer: Producer
   readonly refused: RefusedMessages
   readonly rawStream: string
+}
+
+interface MqttRunnerParts extends CommonParts {
+  readonly unknownDevices: UnknownDevices
+}
+
+export interface GatewayRunnersParts extends CommonParts {
+  readonly devices: Pick<EndDeviceRepository, 'findByExternalId'>
+  readonly logger: Logger
+  readonly printIntervalMs: number
+}
+
+/** Returns the runner of each type of gateway. */
+export function gatewayRunners(parts: GatewayRunnersParts): ReadonlyMap<string, GatewayRunner> {
+  const { devices, logger, printIntervalMs, ...common } = parts
+  const mqttParts = { ...common, unknownDevices: new UnknownDevices(() => performance.now()) }
+  const mqtt = mqttRunner(mqttParts, 'mqtt', topicSource)
+  const runners: Record<GatewayType, GatewayRunner> = {
+    print: printRunner(logger, printIntervalMs),
+    mqtt,
+    emqx: mqtt,
+    chirpstack: mqttRunner(mqttParts, 'chirpstack', networkSource(decodeChirpStackUplink, devices)),
+    ttn: mqttRunner(mqttParts, 'ttn', networkSource(decodeTheThingsStackUplink, devices)),
+  }
+  return new Map(Object.entries(runners))
 }
 
 /**
  * Publishes each MQTT message of a gateway as a raw envelope. A message is acknowledged to the broker only after
  * JetStream has stored it, so it is never lost; a message that cannot be an envelope becomes a dead letter.
  */
-export function mqttRunner(parts: MqttRunnerParts): GatewayRunner {
-  return async ({ gateway, signal, assertOwned, succeeded, interrupted, received }) => {
-    const { topicFilter, ...broker } = mqttGatewayConfig(gateway)
+function mqttRunner(parts: MqttRunnerParts, type: Exclude<GatewayType, 'print'>, source: MessageSource): GatewayRunner {
+  return async (run) => {
+    const { topicFilter, ...broker } = gatewayBrokerConfig(type, run.gateway)
     const options = {
       ...broker,
       topicFilter,
-      clientId: clientIdOf(gateway, topicFilter),
+      clientId: clientIdOf(run.gateway, topicFilter),
       onMessage: async (message: MqttMessage): Promise<void> => {
-        assertOwned()
-        await store(parts, gateway, message, signal)
-        received()
+        run.assertOwned()
+        await store(parts, run, source, message)
+        run.received()
       },
-      onSubscribed: succeeded,
-      onConnectionLost: interrupted,
+      onSubscribed: run.succeeded,
+      onConnectionLost: run.interrupted,
     }
-    await runMqttSubscription(options, signal)
+    await runMqttSubscription(options, run.signal)
   }
 }
 
@@ -49,94 +78,48 @@ function clientIdOf({ gatewayId }: Gateway, topicFilter: string): string {
   return `ponix-${gatewayId}-${createHash('sha256').update(topicFilter).digest('hex').slice(0, 8)}`
 }
 
-async function store(
-  { producer, refused, rawStream }: MqttRunnerParts,
-  { gatewayId, organizationId }: Gateway,
-  { topic, payload }: MqttMessage,
-  signal: AbortSignal,
-): Promise<void> {
-  const messageId = randomUUID()
+async function store(parts: MqttRunnerParts, run: GatewayRun, source: MessageSource, message: MqttMessage) {
+  const { gateway, signal, assertOwned } = run
   try {
-    const endDeviceId = deviceOfTopic(topic, organizationId)
-    const body = encodeRawEnvelope({ organizationId, endDeviceId, payload, receivedAt: now() })
-    const subject = `raw_envelopes.${subjectToken(endDeviceId)}`
-    await producer.publish({ subject, body, messageId }, signal)
+    const { envelope, messageId } = await source.read(gateway, message, signal)
+    const subject = `raw_envelopes.${subjectToken(envelope.endDeviceId)}`
+    const body = encodeRawEnvelope(envelope)
+    assertOwned()
+    await parts.producer.publish({ subject, body, messageId }, signal)
   } catch (error) {
     if (!isPermanent(error)) throw error
-    const reason = `gateway ${gatewayId}: ${messageOf(error)}`
-    const cause = error instanceof MappingError ? 'invalid_topic' : 'not_publishable'
-    const origin = { service: 'gateway-orchestrator', stream: rawStream, subject: topic }
-    await refused.store(organizationId, { ...origin, body: payload, messageId, reason, cause }, signal)
+    await refuse(parts, run, source, message, error)
   }
+}
+
+/** Stores the dead letter of a message that cannot be an envelope: its body, or for an unknown device an envelope to replay. */
+async function refuse(
+  { refused, rawStream, unknownDevices }: MqttRunnerParts,
+  { gateway: { gatewayId, organizationId }, signal }: GatewayRun,
+  source: MessageSource,
+  { topic, payload }: MqttMessage,
+  error: unknown,
+): Promise<void> {
+  const reason = `gateway ${gatewayId}: ${messageOf(error)}`
+  const letter = { service: 'gateway-orchestrator', stream: rawStream, subject: topic, messageId: randomUUID(), reason }
+  if (!(error instanceof UnknownDeviceError)) {
+    const cause = error instanceof MappingError ? source.invalid : 'not_publishable'
+    return await refused.store(organizationId, { ...letter, body: payload, cause }, signal)
+  }
+  const { endDeviceId: externalId } = error.envelope
+  if (!unknownDevices.admit(organizationId, externalId)) return refused.drop('unknown_device')
+  const body = encodeRawEnvelope(error.envelope)
+  await refused.store(organizationId, { ...letter, body, cause: 'unknown_device', externalId }, signal)
 }
 
 /** Returns whether a redelivery by the broker would fail again. */
 function isPermanent(error: unknown): boolean {
   if (error instanceof PublishError) return error.code === 'invalid' || error.code === 'too_large'
-  return error instanceof MappingError
-}
-
-/** Returns the device in a topic `{organization_id}/{end_device_id}` of the gateway's organization. Throws a MappingError. */
-export function deviceOfTopic(topic: string, organizationId: string): string {
-  const [organization, endDeviceId, ...rest] = topic.split('/')
-  if (!organization || !endDeviceId || rest.length > 0) {
-    throw new MappingError(`invalid topic "${topic}": expected {organization_id}/{end_device_id}`)
-  }
-  if (organization !== organizationId) {
-    throw new MappingError(`invalid topic "${topic}": expected the gateway's organization ${organizationId}`)
-  }
-  return endDeviceId
-}
-
-const SCHEMES = { 'mqtt:': 1883, 'mqtts:': 8883 } as const
-
-const brokerUrl = z
-  .string()
-  .refine((url) => URL.canParse(url) && new URL(url).protocol in SCHEMES && new URL(url).hostname !== '', {
-    error: 'expected mqtt://host:port or mqtts://host:port',
-  })
-
-const common = {
-  username: z.string().optional(),
-  password: z.string().optional(),
-  ca: z.string().optional(),
-  topic: z.string().min(1).optional(),
-}
-
-const schema = z.union(
-  [
-    z.object({ broker_url: brokerUrl, ...common }),
-    z.object({ host: z.string().min(1), port: z.int().min(1).max(65_535).default(SCHEMES['mqtt:']), ...common }),
-  ],
-  { error: 'expected "broker_url" (mqtt://host:port or mqtts://host:port) or "host"' },
-)
-
-/**
- * Parses the broker in a gateway's config; the default topic covers the devices of its organization. Throws a GatewayConfigError
- * that names the field, without values because they may be passwords.
- */
-export function mqttGatewayConfig(gateway: Gateway) {
-  const parsed = schema.safeParse(gateway.gatewayConfig)
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => [...issue.path, issue.message].join(': '))
-    throw new GatewayConfigError(`gateway_config: ${problems.join('; ')}`)
-  }
-  const { username, password, ca, topic, ...broker } = parsed.data
-  return {
-    brokerUrl: 'broker_url' in broker ? broker.broker_url : `mqtt://${bracketed(broker.host)}:${broker.port}`,
-    username,
-    password,
-    ca,
-    topicFilter: topic ?? `${gateway.organizationId}/+`,
-  }
-}
-
-function bracketed(host: string): string {
-  return host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
+  return error instanceof MappingError || error instanceof UnknownDeviceError
 }
 
 /** Logs the gateway periodically: the simplest runner, for experiments. */
-export function printRunner(logger: Logger, intervalMs: number): GatewayRunner {
+function printRunner(logger: Logger, intervalMs: number): GatewayRunner {
   return ({ gateway, signal, succeeded }) => {
     const line = {
       gateway_id: gateway.gatewayId,

@@ -1,4 +1,5 @@
 import type { EndDevice, Gateway, GatewayStatus, Organization, OrganizationStatus } from './entities.ts'
+import { checkGatewayConfig } from './gateway-config.ts'
 import { normalExternalId } from './external-id.ts'
 import { found, invalid, jsonObject, LIMITS, optionalBytes, optionalText, requiredId, requiredText } from './fields.ts'
 import type { IdGenerator } from './ids.ts'
@@ -148,6 +149,7 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
       gatewayConfig: configOf(input.gatewayConfig),
       status: 'active',
     } as const
+    checkGatewayConfig(gateway.gatewayType, gateway.gatewayConfig)
     return await this.repository.create({ gatewayId: this.newId(), ...gateway }, options)
   }
 
@@ -165,13 +167,18 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
   }
 
   async update(gatewayId: string, input: UpdateGatewayInput, options?: CallOptions): Promise<Gateway> {
-    return await this.existing(gatewayId, (id) => {
+    return await this.existing(gatewayId, async (id) => {
       const { name, gatewayType, gatewayConfig: text, status } = input
       if (status === null) throw invalid('status must be ACTIVE, ERROR or PENDING')
       if (name !== undefined) optionalText('name', name, LIMITS.name)
       if (gatewayType !== undefined) requiredText('gateway_type', gatewayType, LIMITS.gatewayType)
       const gatewayConfig = text === undefined ? undefined : configOf(text)
-      return this.repository.update(id, { name, gatewayType, gatewayConfig, status }, options)
+      if (gatewayType !== undefined || gatewayConfig !== undefined) {
+        const stored = await this.repository.get(id, options)
+        if (stored === null) return null
+        checkGatewayConfig(gatewayType ?? stored.gatewayType, gatewayConfig ?? stored.gatewayConfig)
+      }
+      return await this.repository.update(id, { name, gatewayType, gatewayConfig, status }, options)
     })
   }
 }

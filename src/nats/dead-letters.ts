@@ -19,6 +19,8 @@ export const DEAD_LETTER_HEADERS = {
   reason: 'Ponix-Reason',
   attempts: 'Ponix-Attempts',
   service: 'Ponix-Service',
+  /** The id of an unknown device in its network server; the body is an envelope with this id. */
+  externalId: 'Ponix-External-Id',
   /** Body size in bytes; present when the body was too large to be stored with these headers. */
   bodyOmitted: 'Ponix-Body-Omitted',
 } as const
@@ -104,11 +106,14 @@ export interface Refused {
   readonly reason: string
   /** The class of the reason, a label of metrics. */
   readonly cause: string
+  /** The device's id in its network server, if the body is an envelope that has it in the place of the device's id. */
+  readonly externalId?: string
 }
 
 export async function publishRefused(producer: Producer, refused: Refused, signal: AbortSignal): Promise<void> {
-  const { stream, body, messageId } = refused
-  const headers = headersOf({ ...refused, attempt: 1 })
+  const { stream, body, messageId, externalId } = refused
+  const id = externalId === undefined ? {} : { [DEAD_LETTER_HEADERS.externalId]: externalId }
+  const headers = { ...headersOf({ ...refused, attempt: 1 }), ...id }
   const publication = { subject: `${STREAM}.${stream}`, body, messageId, headers }
   count(refused.cause, await publishBodyIfItFits(producer, publication, signal))
 }
@@ -167,6 +172,8 @@ export interface DeadLetter {
   readonly reason: string
   readonly attempts: number
   readonly service: string
+  /** The id of an unknown device in its network server. */
+  readonly externalId: string | undefined
   /** Length of the original body. */
   readonly bytes: number
   readonly headers: Readonly<Record<string, string>>
@@ -197,6 +204,16 @@ export async function showDeadLetter(client: NatsClient, sequence: number): Prom
   return message === undefined ? undefined : await detailOf(client, message)
 }
 
+export interface ReplayOptions {
+  readonly signal?: AbortSignal
+  /** Returns the subject and the body for the device of a letter with `externalId`. Rejects with a ReplayError if there is none. */
+  readonly address?: (letter: DeadLetter) => Promise<Pick<Publication, 'subject' | 'body'>>
+}
+
+function replayId({ sequence, storedAt }: DeadLetter): string {
+  return `replay.${sequence}.${storedAt.getTime()}`
+}
+
 /**
  * Publishes the message again on its original subject with its original headers and {@link REPLAY_HEADERS}, and deletes the dead
  * letter when JetStream has stored it. Returns undefined if the dead letter does not exist. Concurrent replays store the message
@@ -206,11 +223,15 @@ export async function showDeadLetter(client: NatsClient, sequence: number): Prom
 export async function replayDeadLetter(
   client: NatsClient,
   sequence: number,
-  signal?: AbortSignal,
+  { signal, address }: ReplayOptions = {},
 ): Promise<Stored | undefined> {
   const message = await findMessage(client, STREAM, { seq: sequence })
   if (message === undefined) return undefined
-  const publication = publicationOf(await detailOf(client, message), message)
+  const letter = await detailOf(client, message)
+  const publication =
+    letter.externalId === undefined || address === undefined
+      ? publicationOf(letter, message)
+      : { ...(await address(letter)), messageId: replayId(letter) }
   const producer = createProducer(client)
   try {
     const stored = await producer.publish(publication, signal)
@@ -238,7 +259,7 @@ function publicationOf(letter: DeadLetter, message: StoredMsg): Publication {
   return {
     subject,
     body,
-    messageId: `replay.${sequence}.${letter.storedAt.getTime()}`,
+    messageId: replayId(letter),
     headers: {
       ...(storedAt === '' ? {} : { [REPLAY_HEADERS.of]: `${stream}:${streamSequence}:${storedAt}` }),
       ...(messageId === '' ? {} : { [REPLAY_HEADERS.messageId]: messageId }),
@@ -265,6 +286,7 @@ async function detailOf(client: NatsClient, message: StoredMsg): Promise<DeadLet
     reason: read(DEAD_LETTER_HEADERS.reason),
     attempts: Number(read(DEAD_LETTER_HEADERS.attempts)),
     service: read(DEAD_LETTER_HEADERS.service),
+    externalId: read(DEAD_LETTER_HEADERS.externalId) || undefined,
     bytes: Number(header.get(DEAD_LETTER_HEADERS.bodyOmitted)) || data.length,
     headers: Object.fromEntries(original.map((name) => [name, header.get(name)])),
     body: header.has(DEAD_LETTER_HEADERS.bodyOmitted) ? (await lookUp())?.data : data,

@@ -1,15 +1,11 @@
-import { readFileSync } from 'node:fs'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { JsonObject } from '../entities.ts'
+import { CHIRPSTACK_UPLINK as CHIRPSTACK, TTN_UPLINK as TTN } from '../../../test/rig/services/network-server.ts'
 import { MappingError } from '../errors.ts'
 import { decodeChirpStackUplink } from './chirpstack.ts'
 import { decodeTheThingsStackUplink } from './the-things-stack.ts'
 
 const RECEIVED = BigInt(Date.UTC(2026, 0, 2, 3, 4, 5)) * 1000n
-const FIXTURES = new URL('../../../test/fixtures/network-server/', import.meta.url)
-const CHIRPSTACK: JsonObject = JSON.parse(readFileSync(new URL('chirpstack-v4-up.json', FIXTURES), 'utf8'))
-const TTN: JsonObject = JSON.parse(readFileSync(new URL('the-things-stack-v3-up.json', FIXTURES), 'utf8'))
 
 const chirpStack = (event: unknown) => decodeChirpStackUplink(Buffer.from(JSON.stringify(event)))
 const theThingsStack = (message: unknown) => decodeTheThingsStackUplink(Buffer.from(JSON.stringify(message)))
@@ -133,7 +129,16 @@ describe('G-8: an uplink of The Things Stack v3', () => {
   })
 })
 
-test('G-8: any JSON is an uplink or a MappingError with a bounded reason', () => {
+function failureOf(act: () => unknown): unknown {
+  try {
+    act()
+    return undefined
+  } catch (error) {
+    return error
+  }
+}
+
+test('G-8: any JSON is an uplink or a MappingError', () => {
   const json = fc.oneof(
     fc.json().map((value): unknown => JSON.parse(value)),
     fc.record({ deviceInfo: fc.jsonValue(), end_device_ids: fc.jsonValue(), uplink_message: fc.jsonValue() }),
@@ -141,11 +146,7 @@ test('G-8: any JSON is an uplink or a MappingError with a bounded reason', () =>
   fc.assert(
     fc.property(json, (value) => {
       for (const decode of [chirpStack, theThingsStack]) {
-        try {
-          decode(value)
-        } catch (error) {
-          expect(error).toBeInstanceOf(MappingError)
-        }
+        expect(failureOf(() => decode(value)) ?? new MappingError('')).toBeInstanceOf(MappingError)
       }
     }),
   )

@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest'
+import type { Gateway, JsonObject } from './entities.ts'
+import { checkGatewayConfig, gatewayBrokerConfig } from './gateway-config.ts'
+
+const gateway = (gatewayConfig: JsonObject): Gateway => ({
+  gatewayId: 'g1',
+  organizationId: 'o1',
+  name: '',
+  gatewayType: 'mqtt',
+  gatewayConfig,
+  status: 'active',
+  createdAt: 0n,
+  updatedAt: 0n,
+  deletedAt: null,
+})
+
+describe('the config of a gateway', () => {
+  it('W-7 accepts a broker_url and subscribes to the organization by default', () => {
+    expect(
+      gatewayBrokerConfig('mqtt', gateway({ broker_url: 'mqtts://b:8883', username: 'u', password: 'p' })),
+    ).toMatchObject({
+      brokerUrl: 'mqtts://b:8883',
+      username: 'u',
+      password: 'p',
+      topicFilter: 'o1/+',
+    })
+  })
+
+  it.each([
+    [{ host: 'b' }, 'mqtt://b:1883'],
+    [{ host: 'b', port: 2883 }, 'mqtt://b:2883'],
+    [{ host: '::1' }, 'mqtt://[::1]:1883'],
+  ])('W-7 accepts host and port: %j', (config, brokerUrl) => {
+    expect(gatewayBrokerConfig('mqtt', gateway(config)).brokerUrl).toBe(brokerUrl)
+  })
+
+  it.each([[{}], [{ broker_url: 'http://b' }], [{ broker_url: 'mqtt://' }], [{ host: 'b', port: 0 }], [{ host: 7 }]])(
+    'G-9 rejects %j and names what is expected',
+    (config) => {
+      expect(() => gatewayBrokerConfig('mqtt', gateway(config))).toThrow(
+        /^gateway_config: .*(broker_url|port: |host: )/,
+      )
+    },
+  )
+
+  it('O-42 does not repeat values in errors', () => {
+    expect(() => gatewayBrokerConfig('mqtt', gateway({ broker_url: 'secret', password: 'hunter2' }))).toThrow(
+      expect.objectContaining({ message: expect.not.stringMatching(/secret|hunter2/) }),
+    )
+  })
+})
+
+describe('the check of a config before it is stored', () => {
+  it.each([
+    ['mqtt', { broker_url: 'mqtts://b', username: 'u', password: 'p', ca: 'pem', topic: 'site/+/#' }],
+    ['EMQX', { host: 'mqtt.example.com' }],
+    ['emqx', {}],
+    ['ChirpStack', { host: 'b', port: 8883, application_id: '17c82e96-be03-4f38-aef3-f83d48582d97' }],
+    ['ttn', { broker_url: 'mqtts://eu1.cloud.thethings.network:8883', application_id: 'app1@ttn' }],
+    ['print', { site: 'roof', anything: [1] }],
+  ])('G-16 accepts a gateway of type %s with %j', (type, config) => {
+    expect(() => checkGatewayConfig(type, config)).not.toThrow()
+  })
+
+  it.each([
+    ['mqqt', {}, 'gateway_type must be one of mqtt, emqx, chirpstack, ttn, print, not "mqqt"'],
+    ['constructor', {}, 'gateway_type must be one of'],
+    ['mqtt', { hots: 'b' }, 'gateway_config: Unrecognized key: "hots"'],
+    ['mqtt', { host: 'b', port: 0 }, 'gateway_config: port: '],
+    ['mqtt', { host: 'b', broker_url: 'mqtt://b' }, 'expected "broker_url"'],
+    ['mqtt', { topic: 'a/+' }, 'expected "broker_url"'],
+    ['mqtt', { host: 'b', topic: 'a/b+' }, 'gateway_config: topic: expected an MQTT topic filter'],
+    ['mqtt', { host: 'b', topic: '#/a' }, 'gateway_config: topic: expected an MQTT topic filter'],
+    ['mqtt', { host: 'b', topic: 'a'.repeat(65_536) }, 'gateway_config: topic: expected an MQTT topic filter'],
+    ['mqtt', { host: 'b', application_id: 'x' }, 'Unrecognized key: "application_id"'],
+    ['chirpstack', { host: 'b', topic: 'x' }, 'Unrecognized key: "topic"'],
+    ['ttn', { host: 'b', application_id: 'a/b' }, 'gateway_config: application_id: expected the id of an application'],
+    ['ttn', { host: 'b', application_id: '+' }, 'gateway_config: application_id: expected the id of an application'],
+    ['ttn', { host: 7 }, 'gateway_config: host: '],
+  ])('G-16 rejects a gateway of type %s with %.60j', (type, config, message) => {
+    const refused = expect.objectContaining({ code: 'invalid_argument', message: expect.stringContaining(message) })
+    expect(() => checkGatewayConfig(type, config)).toThrow(refused)
+  })
+
+  it.each([
+    ['chirpstack', {}, 'application/+/device/+/event/up'],
+    ['chirpstack', { application_id: 'a1' }, 'application/a1/device/+/event/up'],
+    ['ttn', {}, 'v3/+/devices/+/up'],
+    ['ttn', { application_id: 'app1@ttn' }, 'v3/app1@ttn/devices/+/up'],
+  ] as const)('G-8 a gateway of type %s with %j subscribes to %s', (type, config, topicFilter) => {
+    expect(gatewayBrokerConfig(type, gateway({ host: 'b', ...config })).topicFilter).toBe(topicFilter)
+  })
+})

@@ -1,0 +1,148 @@
+import { z } from 'zod'
+import type { Gateway, JsonObject } from './entities.ts'
+import { GatewayConfigError } from './errors.ts'
+import { invalid } from './fields.ts'
+
+const SCHEMES = { 'mqtt:': 1883, 'mqtts:': 8883 } as const
+const MAX_PORT = 65_535
+
+/** A topic filter (MQTT 3.1.1, 4.7.1): wildcards are whole levels, and # is the last. */
+const TOPIC_FILTER = /^(([^+#\0/]*|\+)\/)*([^+#\0/]*|\+|#)$/
+/** A level of a topic without wildcards. */
+const LEVEL = /^[^+#\0/]+$/
+const MAX_TOPIC_BYTES = 65_535
+
+const broker = {
+  broker_url: z
+    .string()
+    .refine((url) => URL.canParse(url) && new URL(url).protocol in SCHEMES && new URL(url).hostname !== '', {
+      error: 'expected mqtt://host:port or mqtts://host:port',
+    })
+    .optional(),
+  host: z.string().min(1).optional(),
+  port: z.int().min(1).max(MAX_PORT).optional(),
+  username: z.string().optional(),
+  password: z.string().optional(),
+  ca: z.string().optional(),
+}
+
+const topic = z
+  .string()
+  .min(1)
+  .refine((filter) => TOPIC_FILTER.test(filter) && Buffer.byteLength(filter) <= MAX_TOPIC_BYTES, {
+    error: 'expected an MQTT topic filter such as site/+',
+  })
+  .optional()
+const applicationId = z
+  .string()
+  .max(255)
+  .regex(LEVEL, { error: 'expected the id of an application, without / + and #' })
+  .optional()
+
+/** The keys of each type of gateway; `emqx` is another name of `mqtt`. A printer has any keys. */
+const KEYS = {
+  mqtt: { ...broker, topic },
+  emqx: { ...broker, topic },
+  chirpstack: { ...broker, application_id: applicationId },
+  ttn: { ...broker, application_id: applicationId },
+  print: null,
+} as const
+
+export type GatewayType = keyof typeof KEYS
+type BrokerType = Exclude<GatewayType, 'print'>
+
+interface BrokerKeys {
+  readonly broker_url?: string | undefined
+  readonly host?: string | undefined
+  readonly port?: number | undefined
+  readonly username?: string | undefined
+  readonly password?: string | undefined
+  readonly ca?: string | undefined
+}
+
+/** Requires an address of the broker; other issues are reported before it. */
+function withAddress<T extends z.ZodType<BrokerKeys>>(schema: T): T {
+  return schema.refine(
+    ({ broker_url: url, host }) => (url === undefined) !== (host === undefined),
+    'expected "broker_url" (mqtt://host:port or mqtts://host:port) or "host"',
+  )
+}
+
+const lenient = {
+  mqtt: withAddress(z.object(KEYS.mqtt)),
+  network: withAddress(z.object(KEYS.chirpstack)),
+} as const
+
+/** Returns the type of a gateway, in any case; undefined for an unknown type. */
+function gatewayTypeOf(name: string): GatewayType | undefined {
+  const type = name.toLowerCase()
+  return isGatewayType(type) ? type : undefined
+}
+
+function isGatewayType(type: string): type is GatewayType {
+  return Object.hasOwn(KEYS, type)
+}
+
+/**
+ * Throws `invalid_argument` for an unknown type, and for a config that has a wrong or an unknown key. An empty config passes: the
+ * gateway does not run until it has one.
+ */
+export function checkGatewayConfig(typeName: string, config: JsonObject): void {
+  const type = gatewayTypeOf(typeName)
+  if (type === undefined) {
+    const types = Object.keys(KEYS).join(', ')
+    throw invalid(`gateway_type must be one of ${types}, not ${JSON.stringify(typeName)}`)
+  }
+  const keys = KEYS[type]
+  if (keys === null || Object.keys(config).length === 0) return
+  const checked = withAddress(z.strictObject(keys)).safeParse(config)
+  if (!checked.success) throw invalid(problemsOf(checked.error))
+}
+
+/** The broker of a gateway. */
+export interface GatewayBroker {
+  readonly brokerUrl: string
+  readonly username: string | undefined
+  readonly password: string | undefined
+  readonly ca: string | undefined
+}
+
+export type GatewayBrokerConfig = GatewayBroker & {
+  /** The topic filter of the config, or of its application; the default is everything that is the gateway's own. */
+  readonly topicFilter: string
+}
+
+/**
+ * Parses the config of a gateway that subscribes to a broker, ignoring unknown keys. Throws a GatewayConfigError that names the key,
+ * without values because they may be passwords.
+ */
+export function gatewayBrokerConfig(type: BrokerType, { organizationId, gatewayConfig }: Gateway): GatewayBrokerConfig {
+  if (type === 'mqtt' || type === 'emqx') {
+    const config = parsed(lenient.mqtt, gatewayConfig)
+    return { ...brokerOf(config), topicFilter: config.topic ?? `${organizationId}/+` }
+  }
+  const config = parsed(lenient.network, gatewayConfig)
+  const application = config.application_id ?? '+'
+  const topicFilter =
+    type === 'chirpstack' ? `application/${application}/device/+/event/up` : `v3/${application}/devices/+/up`
+  return { ...brokerOf(config), topicFilter }
+}
+
+function parsed<T extends z.ZodType>(schema: T, config: JsonObject): z.output<T> {
+  const result = schema.safeParse(config)
+  if (!result.success) throw new GatewayConfigError(problemsOf(result.error))
+  return result.data
+}
+
+function brokerOf(config: BrokerKeys): GatewayBroker {
+  const { broker_url: url, host = '', port = SCHEMES['mqtt:'], username, password, ca } = config
+  return { brokerUrl: url ?? `mqtt://${bracketed(host)}:${port}`, username, password, ca }
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
+}
+
+function problemsOf(error: z.ZodError): string {
+  return `gateway_config: ${error.issues.map((issue) => [...issue.path, issue.message].join(': ')).join('; ')}`
+}
