@@ -16,6 +16,8 @@ export interface ProxiedLink {
 export interface ProxyPassage {
   fromClient(bytes: Buffer): void
   fromServer(bytes: Buffer): void
+  /** Called when the connection has closed. */
+  closed?(): void
 }
 
 /** A proxy to a local server; a connection closes when either side closes it. */
@@ -54,8 +56,11 @@ export class TcpProxy implements AsyncDisposable {
 
   #connect(client: Socket, server: Socket, join: (link: ProxiedLink) => ProxyPassage): void {
     let lost = false
+    let onClosed: ProxyPassage['closed']
     const cut = (): void => {
       if (lost) return
+      onClosed?.()
+      onClosed = undefined
       client.destroy()
       server.destroy()
       this.#sockets.delete(client)
@@ -74,6 +79,7 @@ export class TcpProxy implements AsyncDisposable {
         server.destroy()
       },
     })
+    onClosed = () => passage.closed?.()
     client.on('data', (bytes: Buffer) => passage.fromClient(bytes))
     server.on('data', (bytes: Buffer) => passage.fromServer(bytes))
   }

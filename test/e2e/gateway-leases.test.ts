@@ -1,0 +1,144 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { connectMqttPublisher, type MqttPublisher } from '../../src/mqtt/client.ts'
+import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
+import { GatewayFleet, type FleetInstance } from '../rig/services/gateway-fleet.ts'
+import { gateway, GatewayRig } from '../rig/services/gateway-rig.ts'
+import { Random } from '../rig/services/random.ts'
+
+/** PONIX_LEASES_FULL=1 runs 1,000 gateways and 100 faults, which takes minutes; PONIX_LEASES_SEED repeats a run. */
+const FULL = process.env['PONIX_LEASES_FULL'] === '1'
+const SEED = Number(process.env['PONIX_LEASES_SEED'] ?? Date.now() % 1e9)
+const GATEWAYS = FULL ? 1000 : 30
+const FAULTS = ['pause', 'cut', 'kill', 'nats', 'add', 'all'] as const
+const REDUCED = ['pause', 'cut', 'kill', 'nats'] as const
+const PATIENCE = { timeout: FULL ? 120_000 : 40_000, interval: 50 }
+const TIMEOUT = FULL ? 3_600_000 : 170_000
+
+const random = new Random(SEED)
+const IDS = Array.from({ length: GATEWAYS }, (_, number) => `gateway${number}`)
+
+let rig: GatewayRig
+let fleet: GatewayFleet
+let publisher: MqttPublisher
+let published = 0
+
+beforeAll(async () => {
+  rig = await GatewayRig.start()
+  await rig.begin()
+  for (const id of IDS) {
+    const gatewayConfig = { broker_url: rig.brokerUrl, topic: `o1/${id}` }
+    await rig.insert(gateway(id, 1, { gatewayType: 'mqtt', gatewayConfig }))
+  }
+  fleet = new GatewayFleet(rig)
+  publisher = await connectMqttPublisher({ brokerUrl: rig.brokerUrl, clientId: 'devices' })
+})
+
+afterAll(async () => {
+  await publisher.close()
+  await rig.end()
+  await fleet[Symbol.asyncDispose]()
+  await rig[Symbol.asyncDispose]()
+})
+
+/** Publishes a message of each gateway's device, with a number of its own. */
+async function publishRound(): Promise<void> {
+  await Promise.all(IDS.map((id) => publisher.publish(`o1/${id}`, Buffer.from(String(published++)))))
+}
+
+/** Resolves when each gateway is served by one of these instances, and each of them serves some. */
+async function untilServed(by: readonly FleetInstance[]): Promise<void> {
+  const names = by.map(({ name }) => name).sort()
+  const serving = () => {
+    const served = fleet.recorder.served()
+    const each = IDS.map((id) => (served.get(id) ?? []).join(' and ') || 'no instance')
+    return [...new Set(each)].sort()
+  }
+  await expect.poll(serving, PATIENCE).toEqual(names)
+}
+
+/** Resolves when each gateway has subscribed. */
+async function untilSubscribed(): Promise<void> {
+  const running = async () => {
+    const reports = await Promise.all(fleet.live.map(({ service }) => service.gateways()))
+    return reports.flatMap((own) => Object.values(own)).filter(({ state }) => state === 'running').length
+  }
+  await expect.poll(running, PATIENCE).toBe(GATEWAYS)
+}
+
+async function apply(fault: (typeof FAULTS)[number]): Promise<void> {
+  const [first] = fleet.live
+  if (first === undefined) throw new Error('no instance')
+  const target = random.pick(first, ...fleet.live.slice(1))
+  const others = fleet.live.filter((instance) => instance !== target)
+  switch (fault) {
+    case 'pause':
+      target.pause()
+      await publishRound()
+      await untilServed(others)
+      await publishRound()
+      target.resume()
+      return await publishRound()
+    case 'cut':
+      target.cutNats()
+      await publishRound()
+      await untilServed(others)
+      await publishRound()
+      return target.healNats()
+    case 'kill':
+      await fleet.kill([target])
+      await publishRound()
+      return await fleet.add(1)
+    case 'nats':
+      await rig.nats.kill()
+      await publishRound()
+      return await rig.nats.start()
+    case 'add':
+      await fleet.add(1)
+      await publishRound()
+      return await fleet.stop(target)
+    case 'all':
+      await fleet.kill(fleet.live)
+      await publishRound()
+      return await fleet.add(3)
+  }
+}
+
+/** Returns how often each message is stored. */
+async function storedCounts(): Promise<ReadonlyMap<number, number>> {
+  const counts = new Map<number, number>()
+  const consumer = await rig.client.jetstream.consumers.get('raw_envelopes')
+  const messages = await consumer.consume()
+  for await (const message of messages) {
+    const number = Number(Buffer.from(decodeRawEnvelope(message.data).payload).toString())
+    counts.set(number, (counts.get(number) ?? 0) + 1)
+    if (message.info.pending === 0) break
+  }
+  return counts
+}
+
+it(
+  `G-13, G-15: of three instances never two serve a gateway, and no message is lost, whatever fails (seed ${SEED})`,
+  async () => {
+    await fleet.add(3)
+    await untilServed(fleet.live)
+    await untilSubscribed()
+    const faults = FULL ? Array.from({ length: 100 }, () => random.pick(...FAULTS)) : REDUCED
+    for (const fault of faults) {
+      await publishRound()
+      if (FULL) console.log(`${fault}, after ${published} messages`)
+      await apply(fault)
+      await untilServed(fleet.live)
+      expect(fleet.recorder.violations).toEqual([])
+    }
+    await publishRound()
+    const missing = async () => {
+      const counts = await storedCounts()
+      return Array.from({ length: published }, (_, number) => number).filter((number) => !counts.has(number))
+    }
+    await expect.poll(missing, { ...PATIENCE, interval: 500 }).toEqual([])
+    expect(fleet.recorder.violations).toEqual([])
+    const copies = [...(await storedCounts()).values()].reduce((sum, count) => sum + count - 1, 0)
+    if (FULL) console.log(`seed ${SEED}: ${published} messages, ${copies} stored again`)
+  },
+  TIMEOUT,
+)

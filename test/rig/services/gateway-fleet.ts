@@ -1,0 +1,190 @@
+import { TcpProxy, type ProxiedLink, type ProxyPassage } from '../tcp-proxy.ts'
+import type { GatewayRig, RunningService } from './gateway-rig.ts'
+
+const redirectedPort = new URL('./redirected-port.mjs', import.meta.url).href
+const LEASES = { PONIX_GATEWAY_ORCHESTRATOR_LEASES: 'on', PONIX_GATEWAY_ORCHESTRATOR_LEASE_SECS: '2' }
+
+/** A connection of an instance to the broker. */
+interface Session {
+  readonly instance: FleetInstance
+  /** Another instance connected while this one was paused: the broker has closed the connection. */
+  superseded: boolean
+}
+
+/** Records at the broker which instance serves which gateway, and which instance publishes for it. */
+class ServiceRecorder {
+  readonly violations: string[] = []
+  readonly #sessions = new Map<string, Set<Session>>()
+
+  opened(instance: FleetInstance, gatewayId: string): Session {
+    for (const session of this.#others(instance, gatewayId)) {
+      if (!session.instance.isPaused) this.#report(`${instance.name} and ${session.instance.name} serve ${gatewayId}`)
+      session.superseded = true
+    }
+    const session = { instance, superseded: false }
+    const sessions = this.#sessions.get(gatewayId) ?? new Set()
+    this.#sessions.set(gatewayId, sessions.add(session))
+    return session
+  }
+
+  closed(session: Session, gatewayId: string): void {
+    this.#sessions.get(gatewayId)?.delete(session)
+  }
+
+  published(instance: FleetInstance, gatewayId: string): void {
+    for (const other of this.#others(instance, gatewayId))
+      this.#report(`${instance.name} publishes for ${gatewayId}, which ${other.instance.name} serves`)
+  }
+
+  /** Returns the names of the instances that serve each gateway. */
+  served(): ReadonlyMap<string, readonly string[]> {
+    const live = [...this.#sessions].map(([gatewayId, sessions]) => {
+      const own = [...sessions].filter(({ superseded, instance }) => !superseded && !instance.isPaused)
+      return [gatewayId, own.map(({ instance }) => instance.name)] as const
+    })
+    return new Map(live)
+  }
+
+  #others(instance: FleetInstance, gatewayId: string): readonly Session[] {
+    const sessions = [...(this.#sessions.get(gatewayId) ?? [])]
+    return sessions.filter((session) => session.instance !== instance && !session.superseded)
+  }
+
+  #report(violation: string): void {
+    this.violations.push(violation)
+  }
+}
+
+/** An instance whose connections to NATS and to the broker pass proxies of its own. */
+export class FleetInstance implements AsyncDisposable {
+  readonly name: string
+  readonly #recorder: ServiceRecorder
+  readonly #proxies: TcpProxy[] = []
+  #service: RunningService | undefined
+  #isCut = false
+  isPaused = false
+
+  constructor(name: string, recorder: ServiceRecorder) {
+    this.name = name
+    this.#recorder = recorder
+  }
+
+  async start(rig: GatewayRig): Promise<void> {
+    const nats = await TcpProxy.start(rig.nats.url, (link) => this.#joinNats(link))
+    const mqtt = await TcpProxy.start(rig.brokerUrl, (link) => this.#joinMqtt(link))
+    this.#proxies.push(nats, mqtt)
+    this.#service = await rig.serve({
+      ...LEASES,
+      PONIX_NATS_URL: `nats://127.0.0.1:${nats.port}`,
+      NODE_OPTIONS: `--import=${redirectedPort}`,
+      REDIRECTED_PORT: `${rig.mqtt.port}:${mqtt.port}`,
+    })
+  }
+
+  get service(): RunningService {
+    if (this.#service === undefined) throw new Error(`${this.name} was not started`)
+    return this.#service
+  }
+
+  pause(): void {
+    this.isPaused = true
+    this.service.signal('SIGSTOP')
+  }
+
+  resume(): void {
+    this.service.signal('SIGCONT')
+    this.isPaused = false
+  }
+
+  /** Nothing reaches NATS or arrives from it, and no connection ends. */
+  cutNats(): void {
+    this.#isCut = true
+  }
+
+  healNats(): void {
+    this.#isCut = false
+    this.#proxies[0]?.cut()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const proxy of this.#proxies) await proxy[Symbol.asyncDispose]()
+  }
+
+  #joinNats(link: ProxiedLink): ProxyPassage {
+    return {
+      fromClient: (bytes) => {
+        if (this.#isCut) return
+        for (const [, device] of bytes.toString('latin1').matchAll(/PUB raw_envelopes\.(\S+)/g)) {
+          if (device !== undefined) this.#recorder.published(this, device)
+        }
+        link.toServer(bytes)
+      },
+      fromServer: (bytes) => {
+        if (!this.#isCut) link.toClient(bytes)
+      },
+    }
+  }
+
+  #joinMqtt(link: ProxiedLink): ProxyPassage {
+    let session: Session | undefined
+    let gatewayId = ''
+    return {
+      fromClient: (bytes) => {
+        // The first packet is a CONNECT with the client id.
+        if (session === undefined) {
+          gatewayId = /ponix-(gateway\d+)-/.exec(bytes.toString('latin1'))?.[1] ?? 'unknown'
+          session = this.#recorder.opened(this, gatewayId)
+        }
+        link.toServer(bytes)
+      },
+      fromServer: (bytes) => link.toClient(bytes),
+      closed: () => {
+        if (session !== undefined) this.#recorder.closed(session, gatewayId)
+      },
+    }
+  }
+}
+
+/** Several instances that share gateways. */
+export class GatewayFleet implements AsyncDisposable {
+  readonly recorder = new ServiceRecorder()
+  readonly #rig: GatewayRig
+  readonly #all: FleetInstance[] = []
+  #live: readonly FleetInstance[] = []
+
+  constructor(rig: GatewayRig) {
+    this.#rig = rig
+  }
+
+  get live(): readonly FleetInstance[] {
+    return this.#live
+  }
+
+  async add(count: number): Promise<void> {
+    const added = Array.from({ length: count }, () => this.#create())
+    await Promise.all(added.map((instance) => instance.start(this.#rig)))
+    this.#live = [...this.#live, ...added]
+  }
+
+  async kill(instances: readonly FleetInstance[]): Promise<void> {
+    this.#live = this.#live.filter((instance) => !instances.includes(instance))
+    await Promise.all(instances.map(({ service }) => service.kill()))
+  }
+
+  /** Rejects unless the exit code is 0. */
+  async stop(instance: FleetInstance): Promise<void> {
+    this.#live = this.#live.filter((other) => other !== instance)
+    const code = await instance.service.stop()
+    if (code !== 0) throw new Error(`${instance.name} ended with ${code}`)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const instance of this.#all) await instance[Symbol.asyncDispose]()
+  }
+
+  #create(): FleetInstance {
+    const instance = new FleetInstance(`instance ${this.#all.length}`, this.recorder)
+    this.#all.push(instance)
+    return instance
+  }
+}
