@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { JsonObject } from '../../src/domain/entities.ts'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
-import { builtProgram, type Outcome, Program } from '../../test/rig/program.ts'
+import { builtProgram, type Outcome, Program, projectRoot } from '../../test/rig/program.ts'
 import { gateway, GatewayRig, type RunningService, WAIT } from '../../test/rig/services/gateway-rig.ts'
 import { CHIRPSTACK_UPLINK, TTN_UPLINK } from '../../test/rig/services/network-server.ts'
 
@@ -30,6 +32,15 @@ async function serve(gatewayType: string, config: JsonObject = {}) {
   const publish = (topic: string, body: unknown): Promise<void> =>
     client.publish(topic, Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)))
   return { service, gatewayId, publish }
+}
+
+/** Returns the config of a recipe in docs/gateways.md, with the broker of the test. */
+async function recipe(title: string): Promise<JsonObject> {
+  const text = await readFile(join(projectRoot, 'docs/gateways.md'), 'utf8')
+  const [, section = ''] = text.split(`### ${title}\n`)
+  const [, json = ''] = /```json\n(.*?)```/s.exec(section) ?? []
+  const config: JsonObject = JSON.parse(json)
+  return { ...config, broker_url: rig.brokerUrl }
 }
 
 async function insertDevice(deviceId: string, externalId: string, organizationId = 'o1'): Promise<void> {
@@ -60,7 +71,7 @@ describe('G-8: a gateway of a network server', () => {
   test('of type chirpstack publishes an uplink as an envelope of the device with its DevEUI, once', async () => {
     await insertDevice('d2', '70b3d57ed0000001', 'o2')
     await insertDevice('d1', '70b3d57ed0000001')
-    const { publish } = await serve('chirpstack')
+    const { publish } = await serve('chirpstack', await recipe('ChirpStack v4'))
     const time = new Date(Date.now() - 60_000).toISOString()
     for (const topic of [CHIRPSTACK_TOPIC, CHIRPSTACK_TOPIC.replace('event/up', 'event/join'), CHIRPSTACK_TOPIC])
       await publish(topic, { ...CHIRPSTACK_UPLINK, time })
@@ -85,7 +96,7 @@ describe('G-8: a gateway of a network server', () => {
   test('of type ttn publishes the uplinks of its application', async () => {
     await insertDevice('d1', '70b3d57ed0000001')
     await insertDevice('d2', 'dev2')
-    const { publish } = await serve('TTN', { application_id: 'app1@ttn' })
+    const { publish } = await serve('TTN', await recipe('The Things Stack v3'))
     await publish('v3/app2@ttn/devices/dev1/up', TTN_UPLINK)
     await publish('v3/app1@ttn/devices/dev1/join', TTN_UPLINK)
     await publish('v3/app1@ttn/devices/dev1/up', TTN_UPLINK)
