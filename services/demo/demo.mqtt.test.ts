@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { expect, inject, it, onTestFinished } from 'vitest'
 import { connectMqttPublisher, runMqttSubscription } from '../../src/mqtt/client.ts'
 import { createLogger } from '../../src/runner/logger.ts'
+import { DEMO_APPLICATION_ID } from './chirpstack.ts'
 import { publishMessages } from './demo.ts'
 import { DEMO_DEVICES } from './inventory.ts'
 
@@ -10,17 +11,26 @@ it('E-6: every device publishes to its own topic in turn', async () => {
   const { host, port } = inject('mqtt')
   const brokerUrl = `mqtt://${host}:${port}`
   const organizationId = randomUUID()
-  const devices = DEMO_DEVICES.map((demo, index) => ({ deviceId: `d${index}`, demo }))
+  const eui = randomUUID().replaceAll('-', '').slice(0, 16)
+  const devices = DEMO_DEVICES.map((demo, index) => ({
+    deviceId: `d${index}`,
+    demo: demo.devEui === undefined ? demo : { ...demo, devEui: eui },
+  }))
+  const topicOf = ({ deviceId, demo }: (typeof devices)[number]): string =>
+    demo.devEui === undefined
+      ? `${organizationId}/${deviceId}`
+      : `application/${DEMO_APPLICATION_ID}/device/${demo.devEui}/event/up`
   const stop = new AbortController()
   const topics: string[] = []
   const received = new EventTarget()
   let subscription: Promise<void> | undefined
   await new Promise<void>((onSubscribed) => {
     const onMessage = async ({ topic }: { readonly topic: string }): Promise<void> => {
+      if (!topic.includes(eui) && !topic.startsWith(organizationId)) return
       topics.push(topic)
       if (topics.length === devices.length * 2) received.dispatchEvent(new Event('enough'))
     }
-    const session = { brokerUrl, clientId: randomUUID(), topicFilter: `${organizationId}/+` }
+    const session = { brokerUrl, clientId: randomUUID(), topicFilter: '#' }
     const listener = { ...session, onMessage, onSubscribed, onConnectionLost: () => undefined }
     subscription = runMqttSubscription(listener, stop.signal)
   })
@@ -35,6 +45,6 @@ it('E-6: every device publishes to its own topic in turn', async () => {
   await enough
   stop.abort()
   await Promise.all([publishing, subscription])
-  const turn = devices.map(({ deviceId }) => `${organizationId}/${deviceId}`)
+  const turn = devices.map(topicOf)
   expect(topics.slice(0, turn.length * 2)).toEqual([...turn, ...turn])
 })

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { parseEnvironment } from '../../src/runner/environment.ts'
 import { Evaluator } from '../../src/cel/evaluator.ts'
+import { decodeChirpStackUplink } from '../../src/domain/network-server/chirpstack.ts'
+import { chirpStackMessage } from './chirpstack.ts'
 import { DEMO_DEVICES } from './inventory.ts'
 import { environment } from './environment.ts'
 import { summary } from './demo.ts'
@@ -11,13 +13,32 @@ const inventory = {
 }
 
 describe('demo devices', () => {
-  it.each(DEMO_DEVICES)('E-6: the expression of $name converts its payloads', ({ measure, payloadConversion }) => {
-    for (const noise of [-1, 0, 1]) {
+  it.each(DEMO_DEVICES)('E-6: the expression of $name converts its payloads', (device) => {
+    for (const value of [-1, 0, 1]) {
       for (let hour = 0; hour < 24; hour++) {
-        const payload = measure(new Date(Date.UTC(2026, 0, 1, hour)), () => noise)
-        expect(new Evaluator().evaluate(payloadConversion, payload)).toMatchObject({ ok: true })
+        const at = new Date(Date.UTC(2026, 0, 1, hour))
+        const noise = () => value
+        const payload = device.measure(at, noise)
+        const message = chirpStackMessage({ devEui: '0'.repeat(16), deviceName: '', fCnt: 1, payload, at, noise })
+        const { uplink } = decodeChirpStackUplink(message.body)
+        const evaluation = new Evaluator().evaluate(device.payloadConversion, payload, { receivedAt: 0n, uplink })
+        expect(evaluation).toMatchObject({ ok: true })
       }
     }
+  })
+
+  it('E-6: the uplink of a LoRaWAN device is an event of ChirpStack v4', () => {
+    const at = new Date(Date.UTC(2026, 0, 1, 16))
+    const payload = Buffer.from('006700b4', 'hex')
+    const uplink = { devEui: '70b3d57ed0000001', deviceName: 'Vineyard', fCnt: 7, payload, at, noise: () => 0 }
+    const { topic, body } = chirpStackMessage(uplink)
+    expect(topic).toMatch(/^application\/[0-9a-f-]{36}\/device\/70b3d57ed0000001\/event\/up$/)
+    expect(decodeChirpStackUplink(body)).toMatchObject({
+      externalId: '70b3d57ed0000001',
+      payload,
+      receivedAt: BigInt(at.getTime()) * 1000n,
+      uplink: { fPort: 2, fCnt: 7, metadata: { rssi: -95, snr: 7.5 } },
+    })
   })
 
   it('E-6: payloads have plausible values', () => {

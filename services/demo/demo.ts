@@ -4,6 +4,7 @@ import type { ClickHouse } from '../../src/clickhouse/connection.ts'
 import { messageOf } from '../../src/domain/errors.ts'
 import type { MqttPublisher } from '../../src/mqtt/client.ts'
 import type { Logger } from '../../src/runner/logger.ts'
+import { chirpStackMessage } from './chirpstack.ts'
 import type { DemoEnvironment } from './environment.ts'
 import type { Inventory } from './inventory.ts'
 
@@ -32,7 +33,8 @@ export async function publishMessages(
     const device = devices[turn % devices.length]
     if (device === undefined) return
     try {
-      await publisher.publish(`${organizationId}/${device.deviceId}`, device.demo.measure(new Date(), noise))
+      const { topic, body } = publicationOf(organizationId, device, Math.floor(turn / devices.length))
+      await publisher.publish(topic, body)
       failing = false
     } catch (error) {
       if (!failing) logger.warn(`cannot publish to the broker: ${messageOf(error)}`)
@@ -40,6 +42,15 @@ export async function publishMessages(
     }
     await sleep(intervalMs / devices.length, undefined, { signal }).catch(() => undefined)
   }
+}
+
+/** Returns the message of a device: its payload, or for a LoRaWAN device the uplink `fCnt` as ChirpStack publishes it. */
+function publicationOf(organizationId: string, { deviceId, demo }: Inventory['devices'][number], fCnt: number) {
+  const at = new Date()
+  const payload = demo.measure(at, noise)
+  const { devEui, name: deviceName } = demo
+  if (devEui === undefined) return { topic: `${organizationId}/${deviceId}`, body: payload }
+  return chirpStackMessage({ devEui, deviceName, fCnt, payload, at, noise })
 }
 
 /** Prints the rows that arrive in ClickHouse until the signal aborts; prints the summary with the first new row. */

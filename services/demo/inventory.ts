@@ -2,6 +2,7 @@ import { EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_de
 import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationService } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import type { GrpcClient } from '../../src/proto/grpc.ts'
+import { DEMO_APPLICATION_ID } from './chirpstack.ts'
 
 const ORGANIZATION_NAME = 'Demo'
 
@@ -36,10 +37,15 @@ async function ensureOrganization(api: GrpcClient): Promise<string> {
   return createdId(organization?.id)
 }
 
-/** Ensures a gateway of type `mqtt`, which subscribes to the devices, and a gateway of type `print`. */
+/** Ensures gateways of the types `mqtt` and `chirpstack`, which subscribe to the devices, and a gateway of type `print`. */
 async function ensureGateways(api: GrpcClient, organizationId: string, mqttUrl: string): Promise<void> {
   const wanted = [
     { name: 'Demo broker', gatewayType: 'mqtt', gatewayConfig: JSON.stringify({ broker_url: mqttUrl }) },
+    {
+      name: 'Demo ChirpStack',
+      gatewayType: 'chirpstack',
+      gatewayConfig: JSON.stringify({ broker_url: mqttUrl, application_id: DEMO_APPLICATION_ID }),
+    },
     { name: 'Demo printer', gatewayType: 'print', gatewayConfig: JSON.stringify({ site: 'roof' }) },
   ]
   const { gateways } = await api.call(GatewayService.method.listGateways, { organizationId, pageSize: 500 })
@@ -54,8 +60,9 @@ async function ensureGateways(api: GrpcClient, organizationId: string, mqttUrl: 
 }
 
 async function createDevice(api: GrpcClient, organizationId: string, demo: DemoDevice): Promise<string> {
-  const { name, payloadConversion } = demo
-  const created = await api.call(EndDeviceService.method.createEndDevice, { organizationId, name, payloadConversion })
+  const { name, payloadConversion, devEui } = demo
+  const request = { organizationId, name, payloadConversion, externalId: devEui ?? '' }
+  const created = await api.call(EndDeviceService.method.createEndDevice, request)
   return createdId(created.endDevice?.deviceId)
 }
 
@@ -72,6 +79,8 @@ const TYPE = { digitalInput: 0, temperature: 103, humidity: 104, barometer: 115,
 export interface DemoDevice {
   readonly name: string
   readonly payloadConversion: string
+  /** Of a LoRaWAN device, whose messages come from ChirpStack. */
+  readonly devEui?: string
   /** Encodes the payload for a time of day; `noise` returns values between −1 and 1. */
   readonly measure: (at: Date, noise: () => number) => Uint8Array
 }
@@ -122,5 +131,12 @@ export const DEMO_DEVICES: readonly DemoDevice[] = [
       const { latitude, longitude } = positionOf(at)
       return lpp([1, TYPE.gps, ...i24(latitude * 1e4), ...i24(longitude * 1e4), ...i24((236 + 2 * noise()) * 100)])
     },
+  },
+  {
+    name: 'Vineyard',
+    devEui: '70b3d57ed0000001',
+    payloadConversion:
+      'f_port == 2 ? {"celsius": cayenne_lpp_decode(input).temperature_0, "rssi": metadata.rssi, "uplink": f_cnt} : {}',
+    measure: (at, noise) => lpp([0, TYPE.temperature, ...i16((18 + 8 * warmth(at) + 0.5 * noise()) * 10)]),
   },
 ]
