@@ -43,6 +43,30 @@ describe('the producer', () => {
     ).toEqual([1, 'no_stream', 2, 'invalid', 'invalid', 3])
   })
 
+  test('G-13: a message that waits is rejected instead of sent if it may not be sent any more', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const stream = ownStream()
+    await ensureStreams(client, [stream])
+    const producer = createProducer(client, { maxInFlight: 1 })
+    let isOwned = true
+    const assertSendable = (): void => {
+      if (!isOwned) throw new Error('another instance may run the gateway')
+    }
+    const publish = (messageId: string, more = {}) =>
+      producer.publish({ subject: `${stream.subject}.a`, body, messageId, ...more })
+    const results = Promise.allSettled([
+      publish('sent', { assertSendable }),
+      publish('waiting', { assertSendable }),
+      publish('of another'),
+    ])
+    isOwned = false
+    expect(await results).toEqual([
+      { status: 'fulfilled', value: { stream: stream.name, sequence: 1, duplicate: false } },
+      { status: 'rejected', reason: new Error('another instance may run the gateway') },
+      { status: 'fulfilled', value: { stream: stream.name, sequence: 2, duplicate: false } },
+    ])
+  })
+
   test('B-5 a full stream delays only the messages of that stream', async () => {
     await using client = await connectTo(inject('nats').url)
     const [full, other] = [ownStream(), ownStream()]
