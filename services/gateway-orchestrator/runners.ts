@@ -84,8 +84,7 @@ async function store(parts: MqttRunnerParts, run: GatewayRun, source: MessageSou
     const { envelope, messageId } = await source.read(gateway, message, signal)
     const subject = `raw_envelopes.${subjectToken(envelope.endDeviceId)}`
     const body = encodeRawEnvelope(envelope)
-    assertOwned()
-    await parts.producer.publish({ subject, body, messageId }, signal)
+    await parts.producer.publish({ subject, body, messageId, assertSendable: assertOwned }, signal)
   } catch (error) {
     if (!isPermanent(error)) throw error
     await refuse(parts, run, source, message, error)

@@ -8,6 +8,11 @@ export interface Publication {
   /** `Nats-Msg-Id`: a second message with the same id within the stream's duplicate window is not stored again. */
   readonly messageId: string
   readonly headers?: Readonly<Record<string, string>>
+  /**
+   * Called before the message is sent for the first time, which can be long after `publish`. If it throws, the message is not sent and
+   * rejects with the error. Not for ordered publishers.
+   */
+  readonly assertSendable?: () => void
 }
 
 /** The place where JetStream stored the message. `duplicate`: it already existed under the same message id. */

@@ -135,10 +135,10 @@ export class PublishWindow {
   #pump(): void {
     while (this.#phase === 'open' && this.#client.link.connected) {
       const message = this.#queue.peek()
-      if (message === undefined) return
+      if (message === undefined) return this.#checkIdle()
       if (!message.settled && (!this.#inFlight.fits(message) || this.#mustFollowLater(message))) return
       this.#queue.shift()
-      if (message.settled) continue
+      if (message.settled || !isSendable(message)) continue
       this.#inFlight.add(message)
       this.#send(message)
     }
@@ -301,5 +301,16 @@ export class PublishWindow {
     if (!this.#client.connection.isClosed()) this.#subscription.unsubscribe()
     this.#rejectAfter(-1, error)
     this.#checkIdle()
+  }
+}
+
+/** Rejects the message if it may not be sent any more. */
+function isSendable(message: PendingPublish): boolean {
+  try {
+    message.publication.assertSendable?.()
+    return true
+  } catch (error) {
+    message.reject(error)
+    return false
   }
 }
