@@ -73,6 +73,12 @@ describe('P-6, P-11: analytics and cdc as programs', () => {
 const messagesIn = async (stream: string): Promise<number> =>
   (await pipeline.nats.manager.streams.info(stream)).state.messages
 
+/** Returns the number of raw envelopes that analytics has not acknowledged. */
+async function unfinishedRaw(): Promise<number> {
+  const { num_pending, num_ack_pending } = await pipeline.nats.manager.consumers.info('raw_envelopes', 'analytics-raw')
+  return num_pending + num_ack_pending
+}
+
 function numbers(count: number): number[] {
   return Array.from({ length: count }, (_, number) => number)
 }
@@ -106,6 +112,8 @@ describe('B-4: envelopes of unknown devices, with analytics and cdc as programs'
     await first.kill()
     expect(await messagesIn('dead_letters')).toBeLessThan(3000)
     await instances.add()
+    // Until their redelivery, those that the killed process had not deferred are in neither stream.
+    await expect.poll(unfinishedRaw, WAIT).toBe(0)
     await expect.poll(() => messagesIn('deferred_envelopes'), WAIT).toBe(0)
     const letters = await storedEvents(pipeline.nats, 'dead_letters')
     const received = letters.map(({ body }) => decodeRawEnvelope(body).receivedAt)
