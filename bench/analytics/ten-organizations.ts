@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { compare, type Figure, median, quantile } from '../report/figures.ts'
 import { BenchProgram } from '../rig/program.ts'
-import { type Arrivals, createSmallOrganizations, sendLittle, TOTAL } from './small-organizations.ts'
+import { type Arrivals, createSmallOrganizations, sendLittle, TOTAL, WARM_UP, warmUp } from './small-organizations.ts'
 import { sensorPayload, type AnalyticsBenchStage, LARGE_ORGANIZATION } from './stage.ts'
 
 /** The load of the large organization, as a multiple of what the service processes of it. */
@@ -164,6 +164,7 @@ async function finished(stage: AnalyticsBenchStage): Promise<number> {
 async function runAlone(stage: AnalyticsBenchStage, name: string): Promise<Arrivals> {
   await stage.empty()
   const service = await startService(stage)
+  await service.during(warmUp(stage, name))
   const arrivals = await service.during(sendLittle(stage, name, async () => undefined))
   await service.stop()
   log('alone', arrivals)
@@ -178,13 +179,14 @@ async function runFlooded(
 ): Promise<FloodedRun> {
   await stage.empty()
   const service = await startService(stage)
+  await service.during(warmUp(stage, `${variant.devicePrefix}${round}`))
   const flood = startFlood(stage, round, variant, perSecond)
   const start = await flood.logLine('"started"')
   let load = NaN
   const onSent = async (): Promise<void> => {
     await flood.stop()
     const seconds = (performance.now() - start) / 1000
-    load = ((await stage.messagesIn('raw_envelopes')) - TOTAL) / seconds
+    load = ((await stage.messagesIn('raw_envelopes')) - TOTAL - WARM_UP) / seconds
   }
   const arrivals = await service.during(sendLittle(stage, `${variant.devicePrefix}${round}`, onSent))
   await service.stop()
