@@ -25,7 +25,7 @@ const MAX_KNOWN = 10_000
 const WIDTH = 256
 const WIDTH_BEHIND = 16
 const FAILURE_PAUSE_MS = 5000
-/** Deliveries of a bundle after which its envelopes become dead letters: the process probably crashed on one of them. */
+/** Deliveries of a bundle after which its envelopes become dead letters: the process crashed on one of them, or always failed. */
 const MAX_DELIVER = 50
 const MAX_DELAY_MS = 60_000
 /** The time for a dead letter to be stored; then the bundle returns to the queue, and it is the turn of another organization. */
@@ -129,7 +129,7 @@ export class SurplusDrain {
     let open = Math.min(messages.length, this.#parts.admission.isBehind ? WIDTH_BEHIND : WIDTH)
     const worker = async (): Promise<void> => {
       for (const message of rest) {
-        await (isExhausted ? this.#giveUp(message, attempt) : this.#processOne(message, signal))
+        await (isExhausted ? this.#giveUp(message, attempt) : this.#processOne(message, attempt, signal))
         if (!this.#parts.admission.isBehind || open <= WIDTH_BEHIND) continue
         open -= 1
         return
@@ -138,7 +138,7 @@ export class SurplusDrain {
     await Promise.all(Array.from({ length: open }, worker))
   }
 
-  async #processOne(message: Delivery, signal: AbortSignal): Promise<void> {
+  async #processOne(message: Delivery, attempt: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     const raw = decodeRaw(message)
     const result =
@@ -148,22 +148,25 @@ export class SurplusDrain {
             whenUnknown: (unknown) => defer(this.#parts, message, unknown),
           })
     if (result.kind === 'retry') throw new Error(result.reason)
-    if (result.kind === 'dead_letter') await this.#storeDeadLetter(message, result)
+    if (result.kind === 'dead_letter') await this.#storeDeadLetter(message, attempt, result)
   }
 
   async #giveUp(message: Delivery, attempt: number): Promise<void> {
     const raw = decodeRaw(message)
     const organizationId = 'kind' in raw ? undefined : raw.organizationId
-    const reason = `its bundle was delivered ${attempt - 1} times and never processed; the worker probably crashed`
-    await this.#storeDeadLetter(message, { kind: 'dead_letter', cause: 'crash', reason, organizationId })
+    const reason = `its bundle was delivered ${attempt - 1} times and never processed; the log has the reason`
+    await this.#storeDeadLetter(message, attempt, { kind: 'dead_letter', cause: 'crash', reason, organizationId })
   }
 
-  /** Stores a dead letter, or drops it beyond the quota of its organization. Rejects if it is not stored in time. */
-  async #storeDeadLetter(message: Delivery, failure: MessageFailure): Promise<void> {
+  /**
+   * Stores a dead letter, or drops it beyond the quota of its organization. Rejects if it is not stored in time. Only the first attempt
+   * of a bundle counts towards the quota.
+   */
+  async #storeDeadLetter(message: Delivery, attempt: number, failure: MessageFailure): Promise<void> {
     const { deadLetterQuota, logger, producer, rawStream } = this.#parts
     const { cause = 'internal', organizationId, reason } = failure
     const isReplay = message.header(REPLAY_HEADERS.of) !== undefined
-    if (!isReplay && !deadLetterQuota.admit(organizationId, cause)) return
+    if (!isReplay && attempt === 1 && !deadLetterQuota.admit(organizationId, cause)) return
     const consumer = { service: 'analytics', stream: rawStream, durable: 'analytics-raw' }
     await publishDeadLetter(producer, consumer, message, { reason, cause }, AbortSignal.timeout(DEAD_LETTER_TIMEOUT_MS))
     logger.warn({ organization_id: organizationId }, `dead letter: ${reason}`)

@@ -9,8 +9,8 @@ const stage = analyticsForEach()
 const SURPLUS = 'surplus_envelopes'
 const DONE: TaskResult = { ok: true, data: DECODED, size: 50 }
 
-/** Starts consumers for which each device is its organization; the evaluation of some organizations waits until `release`. */
-function scene(...slow: readonly string[]) {
+/** Creates consumers for which each device is its organization; the evaluation of one waits until `release` and has the result. */
+function scene(slow?: string, result = DONE) {
   let release = (): void => {}
   const released = new Promise<void>((resolve) => {
     release = resolve
@@ -21,8 +21,9 @@ function scene(...slow: readonly string[]) {
     producer: stage.producer,
     organizationOf: (id) => id,
     evaluate: async ({ source }) => {
-      if (slow.includes(source)) await released
-      return DONE
+      if (source !== slow) return DONE
+      await released
+      return result
     },
   })
   return { ...rig, release }
@@ -85,6 +86,21 @@ describe('B-3: the envelopes of an organization beyond its share', () => {
     await expect.poll(processed, WAIT).toEqual({ quiet: 20, busy: 3000 })
     await again.stop()
     expect(await stage.messagesIn('dead_letters')).toBe(0)
+  })
+
+  it('become dead letters, each once, if they cannot be evaluated', async () => {
+    const { release, ...rig } = scene('busy', { ok: false, reason: 'no such key' })
+    const running = rig.start()
+    await stage.publish(...envelopes(2000, 'busy'), ...envelopes(20, 'quiet'))
+    await expect.poll(processed, WAIT).toEqual({ quiet: 20 })
+    release()
+    await expect.poll(() => stage.messagesIn('dead_letters'), WAIT).toBe(2000)
+    await expect.poll(() => stage.messagesIn(SURPLUS), WAIT).toBe(0)
+    await running.stop()
+    const letters = await stage.deadLetters()
+    expect(new Set(letters.map(({ reason }) => reason))).toEqual(
+      new Set(['payload conversion of device busy: no such key']),
+    )
   })
 
   it('become dead letters with the reason when its part of the surplus is full, and those of others do not', async () => {
