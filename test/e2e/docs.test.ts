@@ -118,6 +118,11 @@ describe('commands of the documents of the pipeline', () => {
     deviceId = (answer as { endDevice: { deviceId: string } }).endDevice.deviceId
   }
 
+  async function createLorawanDevice(command: string): Promise<void> {
+    const externalId = '70b3d57ed0000001'
+    expect(await grpcurl(command)).toEqual({ endDevice: expect.objectContaining({ organizationId, externalId }) })
+  }
+
   async function createGateway(command: string): Promise<void> {
     const answer = await grpcurl(command)
     expect(answer).toEqual({ gateway: expect.objectContaining({ organizationId, gatewayId: expect.any(String) }) })
@@ -236,6 +241,7 @@ describe('commands of the documents of the pipeline', () => {
     [/^npx vitest --inspect-brk .*lock\.test/, waitForDebugger],
     [/^PONIX_LOG_LEVEL=debug npm start -- /, startWithDebugLogging],
     [/^grpcurl .*OrganizationService\/CreateOrganization$/, createOrganization],
+    [/^grpcurl .*"external_id".*EndDeviceService\/CreateEndDevice$/, createLorawanDevice],
     [/^grpcurl .*EndDeviceService\/CreateEndDevice$/, createEndDevice],
     [/^grpcurl .*GatewayService\/CreateGateway$/, createGateway],
     [/\| mosquitto_pub /, (command) => publish(withValues(command, valuesOfThisRun()))],
