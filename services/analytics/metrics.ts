@@ -15,7 +15,7 @@ export const analyticsMetrics = {
   }),
   failed: new Counter({
     name: 'ponix_analytics_failed_total',
-    help: 'Envelopes that failed. Labels: cause; outcome (retry, deferred, dead_letter).',
+    help: 'Envelopes that failed or wait. Labels: cause; outcome (retry, deferred, dead_letter).',
     labelNames: ['cause', 'outcome'],
   }),
   delaySeconds: new Histogram({

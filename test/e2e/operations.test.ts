@@ -51,6 +51,7 @@ const SECTIONS = [
   'An unavailable server',
   'Unread messages that expire',
   'A full stream',
+  'An organization that sends more than its share',
   'A slot that is gone',
   'Dead letters',
   'Upgrade',
@@ -254,6 +255,12 @@ describe('the commands of docs/operations.md', () => {
     await graph.line(/JetStream does not store/, from)
     await follow('A full stream')
     await expect.poll(() => rows(), PATIENCE).toEqual(eachOnce(80))
+  })
+
+  it('show the surplus of each organization and raise its limits', async () => {
+    await follow('An organization that sends more than its share')
+    const { config } = await nats.manager.streams.info('surplus_envelopes')
+    expect(config).toMatchObject({ max_msgs_per_subject: 16_384, max_bytes: 4 * 2 ** 30 })
   })
 
   it('recover from a lost slot', async () => {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import type { JetStreamManager } from '@nats-io/jetstream'
+import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream'
 import { connectMqttPublisher } from '../../../src/mqtt/client.ts'
 import { argument, shellWords } from './document-commands.ts'
 
@@ -41,20 +41,26 @@ export async function request(line: string): Promise<string> {
 export async function nats(line: string, manager: JetStreamManager): Promise<void> {
   if (await isOnPath('nats')) return void (await run('sh', ['-c', line]))
   const [, , , kind, action, ...rest] = shellWords(line)
+  if (kind === 'stream' && action === 'subjects')
+    return void (await manager.streams.info(rest[0] ?? '', { subjects_filter: '>' }))
   const [force, stream = '', ...more] = rest
   if (force !== '-f') throw new Error(`without -f, this command asks a question: ${line}`)
   if (kind === 'consumer' && action === 'rm') await manager.consumers.delete(stream, more[0] ?? '')
   else if (kind === 'stream' && action === 'rm') await manager.streams.delete(stream)
-  else if (kind === 'stream' && action === 'edit') await manager.streams.update(stream, limitOf(more))
+  else if (kind === 'stream' && action === 'edit') await manager.streams.update(stream, limitsOf(more))
   else throw new Error(`unknown to the test: ${line}`)
 }
 
 const NANOS_PER_DAY = 24 * 3600 * 1e9
 
-/** Reads `--max-age 14d` or `--max-bytes 20GiB`. */
-function limitOf([flag, value = '']: readonly string[]): { readonly max_age?: number; readonly max_bytes?: number } {
-  const [, number, unit] = /^(\d+)(d|GiB)$/.exec(value) ?? []
-  if (flag === '--max-age' && unit === 'd') return { max_age: Number(number) * NANOS_PER_DAY }
-  if (flag === '--max-bytes' && unit === 'GiB') return { max_bytes: Number(number) * 2 ** 30 }
+type Limits = Partial<Pick<StreamConfig, 'max_age' | 'max_bytes' | 'max_msgs_per_subject'>>
+
+/** Reads pairs such as `--max-age 14d`, `--max-bytes 20GiB` and `--max-msgs-per-subject 100`. */
+function limitsOf([flag, value = '', ...more]: readonly string[]): Limits {
+  const rest = more.length === 0 ? {} : limitsOf(more)
+  const [, number, unit] = /^(\d+)(d|GiB|)$/.exec(value) ?? []
+  if (flag === '--max-age' && unit === 'd') return { ...rest, max_age: Number(number) * NANOS_PER_DAY }
+  if (flag === '--max-bytes' && unit === 'GiB') return { ...rest, max_bytes: Number(number) * 2 ** 30 }
+  if (flag === '--max-msgs-per-subject' && unit === '') return { ...rest, max_msgs_per_subject: Number(number) }
   throw new Error(`unknown to the test: ${flag} ${value}`)
 }
