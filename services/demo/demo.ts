@@ -19,8 +19,7 @@ export interface DemoParts {
   readonly summary: string
 }
 
-/** Nine turns of the four devices at the default interval, so that the newest row is that of another device each time. */
-const WATCH_PERIOD_MS = 2_250
+const WATCH_PERIOD_MS = 2_000
 const noise = (): number => Math.random() * 2 - 1
 
 /** Publishes messages of all devices in turn until the signal aborts. Skips messages that fail and logs the first failure. */
@@ -59,9 +58,9 @@ export async function reportRows(parts: DemoParts, signal: AbortSignal): Promise
   const { inventory, clickhouse, logger, print, summary } = parts
   let before: number | null = null
   let summarized = false
-  while (!signal.aborted) {
+  for (let report = 0; !signal.aborted; report += 1) {
     try {
-      const { total, newest } = await readRows(clickhouse, inventory, signal)
+      const { total, newest } = await readRows(clickhouse, inventory, report, signal)
       const added = total - (before ?? total)
       before = total
       if (added > 0 && !summarized) print(summary)
@@ -74,32 +73,31 @@ export async function reportRows(parts: DemoParts, signal: AbortSignal): Promise
   }
 }
 
-const rows = z.array(
-  z.object({ total: z.coerce.number(), end_device_id: z.string(), data: z.record(z.string(), z.unknown()) }),
-)
+const rows = z.array(z.object({ total: z.coerce.number(), data: z.record(z.string(), z.unknown()) }))
 
 const QUERY = `
-  SELECT count() AS total, argMax(end_device_id, occurred_at) AS end_device_id, argMax(data, occurred_at) AS data
+  SELECT count() AS total, argMaxIf(data, occurred_at, end_device_id = {device: String}) AS data
   FROM processed_envelopes
   WHERE organization_id = {organization: String}
   HAVING total > 0`
 
-/** Returns the number of rows of the demo's organization, and the newest row as text. */
+/** Returns the number of rows of the demo's organization, and as text the newest row of a device, of each in turn. */
 async function readRows(
   clickhouse: ClickHouse,
   { organizationId, devices }: Inventory,
+  report: number,
   signal: AbortSignal,
 ): Promise<{ readonly total: number; readonly newest: string }> {
+  const device = devices[report % devices.length]
   const result = await clickhouse.client.query({
     query: QUERY,
-    query_params: { organization: organizationId },
+    query_params: { organization: organizationId, device: device?.deviceId ?? '' },
     format: 'JSONEachRow',
     abort_signal: signal,
   })
   const [row] = rows.parse(await result.json())
   if (row === undefined) return { total: 0, newest: '' }
-  const name = devices.find(({ deviceId }) => deviceId === row.end_device_id)?.demo.name ?? row.end_device_id
-  return { total: row.total, newest: `${name}: ${JSON.stringify(row.data)}` }
+  return { total: row.total, newest: `${device?.demo.name}: ${JSON.stringify(row.data)}` }
 }
 
 /** The public password of the embedded servers; any other password is not printed. */
