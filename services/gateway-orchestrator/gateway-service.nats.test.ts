@@ -24,7 +24,7 @@ describe('a start of gateway-orchestrator', () => {
       g2: expect.objectContaining({ organization_id: 'o2', state: 'running' }),
       'unknown-type': expect.objectContaining({
         state: 'failed',
-        last_error: 'no runner for gateway type "pigeon"; expected one of print, mqtt, emqx',
+        last_error: 'no runner for gateway type "pigeon"; expected one of print, mqtt, emqx, chirpstack, ttn',
       }),
     })
   })

@@ -82,8 +82,9 @@ async function store(parts: MqttRunnerParts, run: GatewayRun, source: MessageSou
   const { gateway, signal, assertOwned } = run
   try {
     const { envelope, messageId } = await source.read(gateway, message, signal)
-    const subject = `raw_envelopes.${subjectToken(envelope.endDeviceId)}`
+    // First, because its error says what is wrong with an id.
     const body = encodeRawEnvelope(envelope)
+    const subject = `raw_envelopes.${subjectToken(envelope.endDeviceId)}`
     await parts.producer.publish({ subject, body, messageId, assertSendable: assertOwned }, signal)
   } catch (error) {
     if (!isPermanent(error)) throw error
