@@ -105,6 +105,7 @@ describe('the consumer', () => {
       attempts: '3',
       service: 'analytics',
       bodyOmitted: '',
+      externalId: '',
     })
     expect(letter?.body).toBe('hopeless')
   })

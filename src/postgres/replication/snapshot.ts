@@ -75,8 +75,11 @@ export class SlotPreparation {
   async #takeSnapshotOnce(signal: AbortSignal): Promise<boolean> {
     const client = await openClient(this.#options.server, { application_name: 'ponix-cdc snapshot' })
     try {
-      if (!(await this.#lock(client, signal)) || !(await this.#slotIsFree(signal))) return false
-      if (await this.#isSnapshotDue()) return await this.#takeSnapshot(client, signal)
+      if (!(await this.#lock(client, signal))) return false
+      while (await this.#isSnapshotDue()) {
+        if (await this.#isSlotFree()) return await this.#takeSnapshot(client, signal)
+        if (!(await this.#waitAsStandby(signal))) return false
+      }
       await this.#ensureSlot(false)
       return true
     } finally {
@@ -86,24 +89,25 @@ export class SlotPreparation {
 
   /** Acquires the lock; returns false if the signal aborted first. */
   async #lock(client: Client, signal: AbortSignal): Promise<boolean> {
-    const { slot, standbyPollMs, logger, onState } = this.#options
+    const { slot, logger } = this.#options
     for (let logged = false; !signal.aborted; logged = true) {
       if (await tryLockSnapshot(client, slot)) return true
       if (!logged) logger.info({ slot }, 'another instance takes the snapshot; waiting as standby')
-      onState('standby')
-      await sleep(standbyPollMs, undefined, { signal }).catch(() => undefined)
+      await this.#waitAsStandby(signal)
     }
     return false
   }
 
-  /** Waits until no other instance streams; returns false if the signal aborted first. */
-  async #slotIsFree(signal: AbortSignal): Promise<boolean> {
-    const { slot, standbyPollMs } = this.#options
-    while (!signal.aborted) {
-      if ((await readSlot(this.#database, slot))?.active !== true) return true
-      await sleep(standbyPollMs, undefined, { signal }).catch(() => undefined)
-    }
-    return false
+  /** Returns whether no instance streams. */
+  async #isSlotFree(): Promise<boolean> {
+    return (await readSlot(this.#database, this.#options.slot))?.active !== true
+  }
+
+  /** Returns false if the signal aborted. */
+  async #waitAsStandby(signal: AbortSignal): Promise<boolean> {
+    const { standbyPollMs, onState } = this.#options
+    onState('standby')
+    return await sleep(standbyPollMs, true, { signal }).catch(() => false)
   }
 
   async #takeSnapshot(client: Client, signal: AbortSignal): Promise<boolean> {
