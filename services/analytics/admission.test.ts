@@ -18,7 +18,7 @@ describe('B-3: of the envelopes of an organization', () => {
     { active: 'one', wasShared: false, pending: 0, admitted: 300 },
     { active: 'one', wasShared: false, pending: 1000, admitted: 300 },
     { active: 'several', wasShared: true, pending: 999, admitted: 50 },
-    { active: 'several', wasShared: true, pending: 1000, admitted: 32 },
+    { active: 'several', wasShared: true, pending: 1000, admitted: 8 },
   ])('$admitted are in progress if $active is active and $pending messages are not read', (row) => {
     const { admission, admitted } = scene(row.wasShared)
     admission.pending = row.pending

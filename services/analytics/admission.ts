@@ -4,7 +4,7 @@ import { SharedBudget } from '../../src/domain/shared-budget.ts'
 /** The number of undelivered messages from which on the consumer is behind. */
 const BEHIND = 1000
 /** The envelopes of an organization in progress while the consumer is behind: few, so that it reads those of the others sooner. */
-const MAX_OPEN_BEHIND = 32
+const MAX_OPEN_BEHIND = 8
 /** The largest body that can wait as surplus. */
 const MAX_SURPLUS_BYTES = 64 * 1024
 /** The time for which an organization counts after its last envelope. */
@@ -27,7 +27,7 @@ export interface AdmissionOptions {
  * | -------------------- | ---------- | ------------------------------------ |
  * | one                  |            | all; the stream waits                |
  * | several              | up to date | as many envelopes as it leaves free  |
- * | several              | behind     | 32                                   |
+ * | several              | behind     | 8                                    |
  */
 export class Admission {
   readonly #options: AdmissionOptions

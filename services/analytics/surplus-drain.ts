@@ -23,7 +23,7 @@ const MAX_ACTIVE = 64
 const MAX_KNOWN = 10_000
 /** The envelopes of an organization in progress, and while the raw consumer is behind. */
 const WIDTH = 256
-const WIDTH_BEHIND = 16
+const WIDTH_BEHIND = 4
 const FAILURE_PAUSE_MS = 5000
 /** Deliveries of a bundle after which its envelopes become dead letters: the process crashed on one of them, or always failed. */
 const MAX_DELIVER = 50
