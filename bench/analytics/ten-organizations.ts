@@ -98,7 +98,7 @@ export async function measureTenOrganizations(stage: AnalyticsBenchStage, rounds
 
 function figuresOf({ variant, capacity, runs }: Case, alone: readonly Arrivals[]): Figure[] {
   const common = { id: 'P-3' } as const
-  const text = (part: string): string => `9 organizations, a tenth sends ${variant.what}: ${part}`
+  const text = (part: string): string => `9 organizations beside one with ${variant.what}: ${part}`
   const delay = (part: string, stage: 'visible' | 'processed'): Figure => {
     const [disturbed, quiet] = [runs, alone].map((them) => them.map((run) => quantile(run[stage], 0.99)))
     const beside = compare('alone', disturbed ?? [], quiet ?? [])
@@ -108,7 +108,8 @@ function figuresOf({ variant, capacity, runs }: Case, alone: readonly Arrivals[]
       unit: 'ms',
       ours: median(disturbed ?? []),
       beside,
-      goal: { type: 'ratio', atMost: MAX_RATIO },
+      // What users see is the row.
+      goal: stage === 'visible' ? { type: 'ratio', atMost: MAX_RATIO } : { type: 'none' },
     }
   }
   const load = runs.map((run) => run.load)
@@ -118,14 +119,14 @@ function figuresOf({ variant, capacity, runs }: Case, alone: readonly Arrivals[]
     delay('raw → processed envelope, p99', 'processed'),
     {
       ...common,
-      what: text('lost or dead letters'),
+      what: text('lost or dead letters of the 9'),
       unit: 'messages',
       ours: missing,
       goal: { type: 'value', atMost: 0 },
     },
     {
       ...common,
-      what: text('load of the tenth'),
+      what: text('load of the one'),
       unit: 'messages/s',
       ours: median(load),
       beside: compare(
