@@ -20,7 +20,7 @@ async function dropSlot(): Promise<void> {
       'SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active',
       [database.slot],
     )
-    await database.sql('SELECT pg_drop_replication_slot($1)', [database.slot])
+    await database.dropSlot()
   }, WAIT)
 }
 

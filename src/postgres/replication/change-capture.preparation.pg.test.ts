@@ -103,7 +103,7 @@ describe('the slot', () => {
   test('C-10: is not created again silently after it was dropped', async () => {
     const first = await fixture.start()
     await first.stop()
-    await fixture.database.sql('SELECT pg_drop_replication_slot($1)', [fixture.database.slot])
+    await fixture.database.dropSlot()
     expect(await fixture.launch().failure()).toMatchObject({
       code: 'slot_lost',
       message: expect.stringMatching(/is missing: .*; run ponix-cdc resnapshot .*, or ponix-cdc forget/),
@@ -116,7 +116,7 @@ describe('the slot', () => {
     const first = await fixture.start()
     await expect(forgetSlot(database.server, database.slot)).rejects.toMatchObject({ code: 'slot_in_use' })
     await first.stop()
-    await database.sql('SELECT pg_drop_replication_slot($1)', [database.slot])
+    await database.dropSlot()
     const { capture, failure } = fixture.launch()
     expect((await failure()).code).toBe('slot_lost')
     expect(await forgetSlot(database.server, database.slot)).toBe(false)
@@ -128,7 +128,7 @@ describe('the slot', () => {
   test('C-10: is rejected when it is of another kind', async () => {
     await fixture.database.sql('SELECT pg_create_physical_replication_slot($1)', [fixture.database.slot])
     expect((await fixture.launch().failure()).code).toBe('slot_foreign')
-    await fixture.database.sql('SELECT pg_drop_replication_slot($1)', [fixture.database.slot])
+    await fixture.database.dropSlot()
   })
 
   test('C-10: is streamed again after a broken connection', async () => {

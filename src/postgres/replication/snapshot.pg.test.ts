@@ -185,7 +185,7 @@ describe('the command resnapshot', () => {
     const first = launch(new ScriptedSink(), { snapshot: 'never' })
     await vi.waitUntil(() => first.capture.state === 'streaming', WAIT)
     await first.stop()
-    await database.sql('SELECT pg_drop_replication_slot($1)', [database.slot])
+    await database.dropSlot()
     await rows(1, 3)
     const sink = new ScriptedSink()
     const waiting = launch(sink, { snapshot: 'never' })

@@ -90,6 +90,16 @@ export class TestDatabase implements AsyncDisposable {
     await this.#admin.end()
   }
 
+  /** Drops the slot when the server has noticed that its user is gone. */
+  async dropSlot(): Promise<void> {
+    const query = 'SELECT active FROM pg_replication_slots WHERE slot_name = $1'
+    for (;;) {
+      const [slot] = await this.sql<{ active: boolean }>(query, [this.slot])
+      if (slot?.active !== true) break
+    }
+    await this.sql('SELECT pg_drop_replication_slot($1)', [this.slot])
+  }
+
   async #dropSlots(database: string): Promise<void> {
     const { rows } = await this.#admin.query<{ slot_name: string; active: boolean }>(
       'SELECT slot_name, active FROM pg_replication_slots WHERE database = $1',
