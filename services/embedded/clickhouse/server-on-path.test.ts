@@ -1,7 +1,7 @@
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { embedded, type Program } from '../../../test/rig/program.ts'
 import { freePort } from '../../../test/rig/servers.ts'
 
@@ -54,11 +54,9 @@ beforeEach(async () => {
   await chmod(join(folder, 'clickhouse'), 0o755)
   return async () => {
     await run?.stop()
+    run = undefined
     await rm(folder, { recursive: true, force: true })
   }
-})
-afterEach(() => {
-  run = undefined
 })
 
 function start(): Program {
