@@ -12,12 +12,12 @@ import type { Producer } from '../../src/nats/publisher/producer.ts'
 import { subjectToken, type Stored } from '../../src/nats/publisher/publication.ts'
 import { decodeRawEnvelope, encodeProcessedEnvelope, decodeProcessedEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import type { Admission } from './admission.ts'
+import type { Admission } from './surplus/admission.ts'
 import type { LastSeenRecorder } from './last-seen.ts'
 import { analyticsMetrics } from './metrics.ts'
 import type { Failure, RawEnvelopeProcessor, RawOutcome, Unknown } from './raw-envelope-processor.ts'
 import { ACK, failed } from './results.ts'
-import type { SurplusWriter } from './surplus-writer.ts'
+import type { SurplusWriter } from './surplus/surplus-writer.ts'
 
 type FailedRow = Exclude<RowOutcome, { kind: 'stored' }>
 

@@ -4,7 +4,7 @@ import type { DeferredMessages } from '../../src/nats/deferred-messages.ts'
 import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
 import { decodeRaw, concludeRaw, type ProcessRawParts } from './consumers.ts'
 import { ACK, failed } from './results.ts'
-import type { SurplusWriter } from './surplus-writer.ts'
+import type { SurplusWriter } from './surplus/surplus-writer.ts'
 
 export interface DeferredConsumerParts extends ProcessRawParts {
   readonly deferred: Pick<DeferredMessages, 'has'>

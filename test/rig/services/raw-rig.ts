@@ -1,11 +1,11 @@
-import { Admission } from '../../../services/analytics/admission.ts'
+import { Admission } from '../../../services/analytics/surplus/admission.ts'
 import { createRawHandler, type RawConsumerParts } from '../../../services/analytics/consumers.ts'
 import {
   RawEnvelopeProcessor,
   type RawEnvelopeProcessorParts,
 } from '../../../services/analytics/raw-envelope-processor.ts'
-import { SurplusDrain } from '../../../services/analytics/surplus-drain.ts'
-import { SurplusWriter } from '../../../services/analytics/surplus-writer.ts'
+import { SurplusDrain } from '../../../services/analytics/surplus/surplus-drain.ts'
+import { SurplusWriter } from '../../../services/analytics/surplus/surplus-writer.ts'
 import { BundleQueue } from '../../../src/nats/bundle-queue.ts'
 import type { NatsClient } from '../../../src/nats/connection.ts'
 import { runConsumer } from '../../../src/nats/consumer/consumer.ts'

@@ -1,14 +1,14 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { messageOf } from '../../src/domain/errors.ts'
-import { ACK_WAIT_MS, type BundleQueue, type TakenBundle } from '../../src/nats/bundle-queue.ts'
-import type { DeadLetterQuota } from '../../src/nats/dead-letter-quota.ts'
-import { publishDeadLetter, REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
-import type { Delivery, MessageFailure } from '../../src/nats/delivery.ts'
-import type { Logger } from '../../src/runner/logger.ts'
+import { messageOf } from '../../../src/domain/errors.ts'
+import { ACK_WAIT_MS, type BundleQueue, type TakenBundle } from '../../../src/nats/bundle-queue.ts'
+import type { DeadLetterQuota } from '../../../src/nats/dead-letter-quota.ts'
+import { publishDeadLetter, REPLAY_HEADERS } from '../../../src/nats/dead-letters.ts'
+import type { Delivery, MessageFailure } from '../../../src/nats/delivery.ts'
+import type { Logger } from '../../../src/runner/logger.ts'
 import type { Admission } from './admission.ts'
-import { concludeRaw, decodeRaw, defer, type DeferParts } from './consumers.ts'
-import { failed } from './results.ts'
+import { concludeRaw, decodeRaw, defer, type DeferParts } from '../consumers.ts'
+import { failed } from '../results.ts'
 
 export interface SurplusDrainParts extends DeferParts {
   readonly queue: Pick<BundleQueue, 'owners' | 'take'>

@@ -1,5 +1,5 @@
-import type { BudgetLimits } from '../../src/domain/byte-budget.ts'
-import { SharedBudget } from '../../src/domain/shared-budget.ts'
+import type { BudgetLimits } from '../../../src/domain/byte-budget.ts'
+import { SharedBudget } from '../../../src/domain/shared-budget.ts'
 
 /** The number of undelivered messages from which on the consumer is behind. */
 const BEHIND = 1000

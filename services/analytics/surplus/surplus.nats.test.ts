@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import type { TaskResult } from '../../src/cel/evaluation-scheduler.ts'
-import { decodeProcessedEnvelope } from '../../src/proto/envelope.ts'
-import { analyticsForEach, DECODED, WAIT } from '../../test/rig/services/analytics-rig.ts'
-import { rawRig } from '../../test/rig/services/raw-rig.ts'
+import type { TaskResult } from '../../../src/cel/evaluation-scheduler.ts'
+import { decodeProcessedEnvelope } from '../../../src/proto/envelope.ts'
+import { analyticsForEach, DECODED, WAIT } from '../../../test/rig/services/analytics-rig.ts'
+import { rawRig } from '../../../test/rig/services/raw-rig.ts'
 
 const stage = analyticsForEach()
 

@@ -1,9 +1,9 @@
-import { ByteBudget } from '../../src/domain/byte-budget.ts'
-import { messageOf, PublishError } from '../../src/domain/errors.ts'
-import type { BundleQueue } from '../../src/nats/bundle-queue.ts'
-import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
-import { analyticsMetrics } from './metrics.ts'
-import { ACK, failed } from './results.ts'
+import { ByteBudget } from '../../../src/domain/byte-budget.ts'
+import { messageOf, PublishError } from '../../../src/domain/errors.ts'
+import type { BundleQueue } from '../../../src/nats/bundle-queue.ts'
+import type { Delivery, MessageResult } from '../../../src/nats/delivery.ts'
+import { analyticsMetrics } from '../metrics.ts'
+import { ACK, failed } from '../results.ts'
 
 export interface SurplusWriterParts {
   readonly queue: Pick<BundleQueue, 'add'>

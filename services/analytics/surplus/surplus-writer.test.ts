@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
-import { PublishError } from '../../src/domain/errors.ts'
-import type { Delivery } from '../../src/nats/delivery.ts'
+import { PublishError } from '../../../src/domain/errors.ts'
+import type { Delivery } from '../../../src/nats/delivery.ts'
 import { SurplusWriter } from './surplus-writer.ts'
 
 function message(bytes = 100): Delivery {
