@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Gateway, JsonObject } from './entities.ts'
 import { checkGatewayConfig, gatewayBrokerConfig } from './gateway-config.ts'
+import { maskSecrets } from './secrets.ts'
 
 const gateway = (gatewayConfig: JsonObject): Gateway => ({
   gatewayId: 'g1',
@@ -13,6 +14,10 @@ const gateway = (gatewayConfig: JsonObject): Gateway => ({
   updatedAt: 0n,
   deletedAt: null,
 })
+
+const CERT = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'
+const KEY = '-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----\n'
+const TLS = { broker_url: 'mqtts://b', cert: CERT, key: KEY }
 
 describe('the config of a gateway', () => {
   it('W-7 accepts a broker_url and subscribes to the organization by default', () => {
@@ -43,16 +48,28 @@ describe('the config of a gateway', () => {
     },
   )
 
+  it('W-7 has a client certificate, and retained messages only if they are wanted', () => {
+    const config = { ...TLS, retained: true }
+    expect(gatewayBrokerConfig('mqtt', gateway(config))).toMatchObject({ cert: CERT, key: KEY, retained: true })
+    expect(gatewayBrokerConfig('emqx', gateway({ host: 'b' }))).toMatchObject({ cert: undefined, retained: false })
+    expect(gatewayBrokerConfig('ttn', gateway(TLS))).toMatchObject({ cert: CERT, key: KEY, retained: false })
+  })
+
+  it('O-42 masks the password and the key of a client certificate', () => {
+    expect(maskSecrets({ ...TLS, password: 'hunter2' })).toEqual({ ...TLS, key: '***', password: '***' })
+  })
+
   it('O-42 does not repeat values in errors', () => {
-    expect(() => gatewayBrokerConfig('mqtt', gateway({ broker_url: 'secret', password: 'hunter2' }))).toThrow(
-      expect.objectContaining({ message: expect.not.stringMatching(/secret|hunter2/) }),
-    )
+    expect(() =>
+      gatewayBrokerConfig('mqtt', gateway({ broker_url: 'secret', password: 'hunter2', key: 'k3y' })),
+    ).toThrow(expect.objectContaining({ message: expect.not.stringMatching(/secret|hunter2|k3y/) }))
   })
 })
 
 describe('the check of a config before it is stored', () => {
   it.each([
-    ['mqtt', { broker_url: 'mqtts://b', username: 'u', password: 'p', ca: 'pem', topic: 'site/+/#' }],
+    ['mqtt', { broker_url: 'mqtts://b', username: 'u', password: 'p', ca: CERT, topic: 'site/+/#', retained: true }],
+    ['chirpstack', TLS],
     ['EMQX', { host: 'mqtt.example.com' }],
     ['emqx', {}],
     ['ChirpStack', { host: 'b', port: 8883, application_id: '17c82e96-be03-4f38-aef3-f83d48582d97' }],
@@ -77,6 +94,15 @@ describe('the check of a config before it is stored', () => {
     ['ttn', { host: 'b', application_id: 'a/b' }, 'gateway_config: application_id: expected the id of an application'],
     ['ttn', { host: 'b', application_id: '+' }, 'gateway_config: application_id: expected the id of an application'],
     ['ttn', { host: 7 }, 'gateway_config: host: '],
+    ['mqtt', { ...TLS, ca: 'pem' }, 'gateway_config: ca: expected PEM: -----BEGIN CERTIFICATE-----'],
+    ['mqtt', { ...TLS, cert: KEY }, 'gateway_config: cert: expected PEM: -----BEGIN CERTIFICATE-----'],
+    ['mqtt', { ...TLS, key: CERT }, 'gateway_config: key: expected PEM: -----BEGIN PRIVATE KEY-----'],
+    ['mqtt', { broker_url: 'mqtts://b', cert: CERT }, 'gateway_config: expected both "cert" and "key"'],
+    ['ttn', { broker_url: 'mqtts://b', key: KEY }, 'gateway_config: expected both "cert" and "key"'],
+    ['mqtt', { ...TLS, broker_url: 'mqtt://b' }, 'gateway_config: expected a "broker_url" with mqtts://'],
+    ['chirpstack', { host: 'b', cert: CERT, key: KEY }, 'gateway_config: expected a "broker_url" with mqtts://'],
+    ['mqtt', { host: 'b', retained: 1 }, 'gateway_config: retained: '],
+    ['ttn', { host: 'b', retained: true }, 'Unrecognized key: "retained"'],
   ])('G-16 rejects a gateway of type %s with %.60j', (type, config, message) => {
     const refused = expect.objectContaining({ code: 'invalid_argument', message: expect.stringContaining(message) })
     expect(() => checkGatewayConfig(type, config)).toThrow(refused)

@@ -12,6 +12,12 @@ const TOPIC_FILTER = /^(([^+#\0/]*|\+)\/)*([^+#\0/]*|\+|#)$/
 const LEVEL = /^[^+#\0/]+$/
 const MAX_TOPIC_BYTES = 65_535
 
+/** Text in PEM (RFC 7468) with a block whose label ends in `label`; whether it can be used shows the first connection. */
+function pem(label: string) {
+  const block = new RegExp(`-----BEGIN [A-Z ]*${label}-----[^]+-----END [A-Z ]*${label}-----`)
+  return z.string().regex(block, { error: `expected PEM: -----BEGIN ${label}-----` })
+}
+
 const broker = {
   broker_url: z
     .string()
@@ -23,7 +29,9 @@ const broker = {
   port: z.int().min(1).max(MAX_PORT).optional(),
   username: z.string().optional(),
   password: z.string().optional(),
-  ca: z.string().optional(),
+  ca: pem('CERTIFICATE').optional(),
+  cert: pem('CERTIFICATE').optional(),
+  key: pem('PRIVATE KEY').optional(),
 }
 
 const topic = z
@@ -41,8 +49,8 @@ const applicationId = z
 
 /** The keys of each type of gateway; `emqx` is another name of `mqtt`. A printer has any keys. */
 const KEYS = {
-  mqtt: { ...broker, topic },
-  emqx: { ...broker, topic },
+  mqtt: { ...broker, topic, retained: z.boolean().optional() },
+  emqx: { ...broker, topic, retained: z.boolean().optional() },
   chirpstack: { ...broker, application_id: applicationId },
   ttn: { ...broker, application_id: applicationId },
   print: null,
@@ -58,19 +66,30 @@ interface BrokerKeys {
   readonly username?: string | undefined
   readonly password?: string | undefined
   readonly ca?: string | undefined
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
 }
 
-/** Requires an address of the broker; other issues are reported before it. */
-function withAddress<T extends z.ZodType<BrokerKeys>>(schema: T): T {
-  return schema.refine(
-    ({ broker_url: url, host }) => (url === undefined) !== (host === undefined),
-    'expected "broker_url" (mqtt://host:port or mqtts://host:port) or "host"',
-  )
+/** Requires an address of the broker, and a client certificate that is complete and can be used; other issues are reported before. */
+function withBroker<T extends z.ZodType<BrokerKeys>>(schema: T): T {
+  return schema
+    .refine(
+      ({ broker_url: url, host }) => (url === undefined) !== (host === undefined),
+      'expected "broker_url" (mqtt://host:port or mqtts://host:port) or "host"',
+    )
+    .refine(
+      ({ cert, key }) => (cert === undefined) === (key === undefined),
+      'expected both "cert" and "key", or neither',
+    )
+    .refine(
+      ({ broker_url: url, cert }) => cert === undefined || /^mqtts:/i.test(url ?? ''),
+      'expected a "broker_url" with mqtts:// for "cert" and "key"',
+    )
 }
 
 const lenient = {
-  mqtt: withAddress(z.object(KEYS.mqtt)),
-  network: withAddress(z.object(KEYS.chirpstack)),
+  mqtt: withBroker(z.object(KEYS.mqtt)),
+  network: withBroker(z.object(KEYS.chirpstack)),
 } as const
 
 /** Returns the type of a gateway, in any case; undefined for an unknown type. */
@@ -95,7 +114,7 @@ export function checkGatewayConfig(typeName: string, config: JsonObject): void {
   }
   const keys = KEYS[type]
   if (keys === null || Object.keys(config).length === 0) return
-  const checked = withAddress(z.strictObject(keys)).safeParse(config)
+  const checked = withBroker(z.strictObject(keys)).safeParse(config)
   if (!checked.success) throw invalid(problemsOf(checked.error))
 }
 
@@ -105,11 +124,16 @@ export interface GatewayBroker {
   readonly username: string | undefined
   readonly password: string | undefined
   readonly ca: string | undefined
+  /** The client certificate and its key in PEM; both or none. */
+  readonly cert: string | undefined
+  readonly key: string | undefined
 }
 
 export type GatewayBrokerConfig = GatewayBroker & {
   /** The topic filter of the config, or of its application; the default is everything that is the gateway's own. */
   readonly topicFilter: string
+  /** Whether messages that the broker had retained before the subscription are stored, too. */
+  readonly retained: boolean
 }
 
 /**
@@ -119,13 +143,17 @@ export type GatewayBrokerConfig = GatewayBroker & {
 export function gatewayBrokerConfig(type: BrokerType, { organizationId, gatewayConfig }: Gateway): GatewayBrokerConfig {
   if (type === 'mqtt' || type === 'emqx') {
     const config = parsed(lenient.mqtt, gatewayConfig)
-    return { ...brokerOf(config), topicFilter: config.topic ?? `${organizationId}/+` }
+    return {
+      ...brokerOf(config),
+      topicFilter: config.topic ?? `${organizationId}/+`,
+      retained: config.retained ?? false,
+    }
   }
   const config = parsed(lenient.network, gatewayConfig)
   const application = config.application_id ?? '+'
   const topicFilter =
     type === 'chirpstack' ? `application/${application}/device/+/event/up` : `v3/${application}/devices/+/up`
-  return { ...brokerOf(config), topicFilter }
+  return { ...brokerOf(config), topicFilter, retained: false }
 }
 
 function parsed<T extends z.ZodType>(schema: T, config: JsonObject): z.output<T> {
@@ -135,8 +163,8 @@ function parsed<T extends z.ZodType>(schema: T, config: JsonObject): z.output<T>
 }
 
 function brokerOf(config: BrokerKeys): GatewayBroker {
-  const { broker_url: url, host = '', port = SCHEMES['mqtt:'], username, password, ca } = config
-  return { brokerUrl: url ?? `mqtt://${bracketed(host)}:${port}`, username, password, ca }
+  const { broker_url: url, host = '', port = SCHEMES['mqtt:'], username, password, ca, cert, key } = config
+  return { brokerUrl: url ?? `mqtt://${bracketed(host)}:${port}`, username, password, ca, cert, key }
 }
 
 function bracketed(host: string): string {
