@@ -1,9 +1,10 @@
-import { createInbox, type Msg, type Subscription } from '@nats-io/nats-core'
-import { PublishError, messageOf } from '../../domain/errors.ts'
+import type { Msg } from '@nats-io/nats-core'
+import { PublishError } from '../../domain/errors.ts'
 import { Fifo } from '../../domain/fifo.ts'
 import type { NatsClient } from '../connection.ts'
 import { natsMetrics } from '../metrics.ts'
-import { checkSize, EncodedHeaders, readReply, type Publication, type Stored } from './publication.ts'
+import { checkSize, readReply, type Publication, type Stored } from './publication.ts'
+import { PublishChannel } from './publish-channel.ts'
 import {
   AckDeadline,
   InFlight,
@@ -34,10 +35,10 @@ export interface WindowOptions {
 const GROUP_SIZE = 64
 
 /**
- * Publishes to JetStream with a window of messages in flight, in the order of the calls. One subscription receives all
- * acknowledgements; the reply subject of a message ends with its number. When a message is rejected or not acknowledged, the
- * oldest is retried alone, and the others follow when it is stored; after a reconnect all are sent again. `onPublishEvent` has
- * the rules. Message ids make a resend harmless, and the {@link PublishChain} prevents a later message from being stored first.
+ * Publishes to JetStream with a window of messages in flight, in the order of the calls. When a message is rejected or not
+ * acknowledged, the oldest is retried alone, and the others follow when it is stored; after a reconnect all are sent again.
+ * `onPublishEvent` has the rules. Message ids make a resend harmless, and the {@link PublishChain} prevents a later message from
+ * being stored first.
  */
 export class PublishWindow {
   readonly #client: NatsClient
@@ -45,11 +46,8 @@ export class PublishWindow {
   readonly #deadline: AckDeadline
   /** A full window is refilled when a quarter of it is free. */
   readonly #refillAt: number
-  readonly #inbox = `${createInbox()}.`
-  readonly #subscription: Subscription
-  readonly #offLink: () => void
+  readonly #channel: PublishChannel
   readonly #backoff: RetryBackoff
-  readonly #headers = new EncodedHeaders()
   readonly #queue = new Fifo<PendingPublish>()
   readonly #inFlight: InFlight
   readonly #chain: PublishChain | undefined
@@ -69,21 +67,15 @@ export class PublishWindow {
     this.#refillAt = Math.floor(options.maxInFlight * 0.75)
     this.#backoff = new RetryBackoff(client.logger)
     this.#chain = options.ordered ? new PublishChain(streamFinder(client)) : undefined
-    this.#subscription = client.connection.subscribe(`${this.#inbox}*`, {
-      callback: (error, message) => (error ? this.#onDenied(error) : this.#onReply(message)),
+    this.#channel = new PublishChannel(client, {
+      onReply: (number, reply) => this.#onReply(number, reply),
+      onConnected: () => this.#step('connected', true),
+      onClosed: (reason) => this.#shut(reason),
     })
-    this.#offLink = client.link.onChange((connected) => {
-      if (connected) this.#step('connected', true)
-    })
-    void client.connection.closed().then(() => this.#shut('the connection to NATS is closed'))
   }
 
   get inFlight(): number {
     return this.#inFlight.size
-  }
-
-  get #maxPayload(): number {
-    return this.#client.connection.info?.max_payload ?? Infinity
   }
 
   /** Publishes; resolves when the message is stored. Rejects with a PublishError, or with the signal's reason. */
@@ -114,7 +106,7 @@ export class PublishWindow {
     try {
       const predecessor = this.#chain?.add(publication.subject, { number, messageId: publication.messageId.trim() })
       const message = new PendingPublish(publication, number, predecessor)
-      checkSize(publication, this.#maxPayload)
+      checkSize(publication, this.#channel.maxPayload)
       this.#queue.push(message)
       return message
     } catch (error) {
@@ -146,26 +138,19 @@ export class PublishWindow {
 
   /** Returns whether a message becomes too large by the expectation of its predecessor, and therefore waits until that is stored. */
   #mustFollowLater(message: PendingPublish): boolean {
-    return this.#inFlight.hasPredecessorOf(message) && message.expectantBytes > this.#maxPayload
+    return this.#inFlight.hasPredecessorOf(message) && message.expectantBytes > this.#channel.maxPayload
   }
 
   #send(message: PendingPublish): void {
     message.sentAt = performance.now()
     this.#deadline.watch()
-    try {
-      const { subject, body } = message.publication
-      this.#headers.block = message.headers(this.#inFlight.hasPredecessorOf(message))
-      this.#client.connection.publish(subject, body, { reply: this.#inbox + message.number, headers: this.#headers })
-    } catch (error) {
-      const { connection } = this.#client
-      if (connection.isClosed() || connection.isDraining()) return this.#shut('the connection to NATS is closing')
-      const reason = `cannot send to ${message.publication.subject}: ${messageOf(error)}`
-      this.#fail(message, new PublishError('too_large', reason))
-    }
+    const error = this.#channel.send(message, this.#inFlight.hasPredecessorOf(message))
+    if (error?.code === 'closed') this.#shut(error.message)
+    else if (error !== undefined) this.#fail(message, error)
   }
 
-  #onReply(reply: Msg): void {
-    const message = this.#inFlight.get(Number(reply.subject.slice(this.#inbox.length)))
+  #onReply(number: number, reply: Msg): void {
+    const message = this.#inFlight.get(number)
     if (message === undefined) return
     const result = readReply(reply, message.publication.subject)
     switch (result.kind) {
@@ -237,11 +222,6 @@ export class PublishWindow {
     this.#fail(message, new PublishError('no_stream', `no stream captures the subject ${subject}`))
   }
 
-  #onDenied(error: Error): void {
-    this.#client.logger.error(`NATS rejected the subscription for acknowledgements: ${messageOf(error)}`)
-    this.#shut('NATS rejected the subscription for acknowledgements')
-  }
-
   #fail(message: PendingPublish, error: PublishError): void {
     if (message.settled) return
     this.#onFailure(message.number, error)
@@ -297,8 +277,7 @@ export class PublishWindow {
     this.#phase = 'closed'
     this.#closeReason ??= error
     this.#backoff.cancel()
-    this.#offLink()
-    if (!this.#client.connection.isClosed()) this.#subscription.unsubscribe()
+    this.#channel.close()
     this.#rejectAfter(-1, error)
     this.#checkIdle()
   }
