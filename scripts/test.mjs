@@ -9,7 +9,7 @@ import { say, setUp } from './setup.mjs'
 import { runTool } from './tools.mjs'
 
 /** Programs of the system that the tests run → the Debian packages that contain them. */
-const systemPackages = { 'systemd-analyze': 'systemd', perl: 'perl', script: 'bsdutils' }
+const systemPackages = { 'systemd-analyze': 'systemd', perl: 'perl', script: 'bsdutils', mosquitto: 'mosquitto' }
 
 await setUp()
 installSystemPackages()

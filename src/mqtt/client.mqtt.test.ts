@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect, inject, it, onTestFinished } from 'vitest'
-import { freePort, startMqtt } from '../../test/rig/servers.ts'
+import { freePort, startMosquitto, startMqtt } from '../../test/rig/servers.ts'
 import { connectMqttPublisher, type MqttMessage, type MqttSubscriptionOptions, runMqttSubscription } from './client.ts'
 
 /** A queue of values to await one by one. */
@@ -66,22 +66,36 @@ it('G-8 the client passes topic and payload of each message in order', async () 
   await subscription.stop()
 })
 
-it('G-8 an unacknowledged message is redelivered to the same client id', async () => {
-  const brokerUrl = urlOf(inject('mqtt'))
-  const place = { brokerUrl, topicFilter: `${randomUUID()}/+`, clientId: randomUUID() }
-  const first = subscribe(place)
-  await first.states.next()
-  const publisher = await publisherTo(brokerUrl)
-  await publisher.publish(place.topicFilter.replace('+', 'd1'), Buffer.from('held'))
-  await first.messages.next()
-  await first.stop()
+async function mosquittoUrl(): Promise<string> {
+  const broker = await startMosquitto()
+  onTestFinished(() => broker[Symbol.asyncDispose]())
+  return urlOf(broker)
+}
 
-  const second = subscribe(place)
-  const { message, acknowledge } = await second.messages.next()
-  expect(Buffer.from(message.payload).toString()).toBe('held')
-  acknowledge()
-  await second.stop()
-})
+it.each([
+  ['the embedded broker', () => urlOf(inject('mqtt'))],
+  ['mosquitto', mosquittoUrl],
+])(
+  'G-8 %s redelivers an unacknowledged message to the same client id, marked, with its packet id',
+  async (_, start) => {
+    const brokerUrl = await start()
+    const place = { brokerUrl, topicFilter: `${randomUUID()}/+`, clientId: randomUUID() }
+    const first = subscribe(place)
+    await first.states.next()
+    const publisher = await publisherTo(brokerUrl)
+    await publisher.publish(place.topicFilter.replace('+', 'd1'), Buffer.from('held'))
+    const { message: original } = await first.messages.next()
+    expect(original).toMatchObject({ dup: false, packetId: expect.any(Number) })
+    await publisher.publish(place.topicFilter.replace('+', 'd1'), Buffer.from('not sent yet'))
+    await first.stop()
+
+    const second = subscribe(place)
+    const { message, acknowledge } = await second.messages.next()
+    expect(message).toEqual({ ...original, dup: true })
+    acknowledge()
+    await second.stop()
+  },
+)
 
 it('G-9 the client rejects when the first connection is refused', async () => {
   const brokerUrl = `mqtt://127.0.0.1:${await freePort()}`

@@ -3,6 +3,10 @@ import { connect, type IClientOptions, type IPublishPacket, type MqttClient, con
 export interface MqttMessage {
   readonly topic: string
   readonly payload: Uint8Array
+  /** Whether the broker has sent the message before (MQTT 3.1.1, 3.3.1.1), on this connection of the session or an earlier one. */
+  readonly dup: boolean
+  /** Identifies a message in flight between the broker and this client id; undefined at QoS 0. A later message can reuse it. */
+  readonly packetId: number | undefined
 }
 
 export interface MqttSubscriptionOptions {
@@ -104,7 +108,8 @@ function deliver(
   end: (error: unknown) => void,
 ): void {
   const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
-  options.onMessage({ topic: packet.topic, payload }).then(() => acknowledge(), end)
+  const { topic, dup, messageId: packetId } = packet
+  options.onMessage({ topic, payload, dup, packetId }).then(() => acknowledge(), end)
 }
 
 /** Subscribes. A broker rejects with 128 in the SUBACK (MQTT 3.1.1, 3.9.3), in MQTT 5 with 128 or more. */

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -70,7 +70,13 @@ export async function startMqtt(): Promise<MqttAddress & ServerControl> {
   return { host: '127.0.0.1', port, ...control }
 }
 
-type ServerName = 'postgres' | 'nats' | 'clickhouse' | 'mqtt'
+/** Debian's mosquitto, a broker of MQTT 5 and 3.1.1, with sessions in memory and without a limit of queued messages. */
+export async function startMosquitto(): Promise<MqttAddress & ServerControl> {
+  const { control, port } = await startServer('mosquitto')
+  return { host: '127.0.0.1', port, ...control }
+}
+
+type ServerName = 'postgres' | 'nats' | 'clickhouse' | 'mqtt' | 'mosquitto'
 
 /**
  * Returns a port of the loopback interface that is free and that the operating system gives to no other program for a minute.
@@ -106,7 +112,7 @@ async function startServer(name: ServerName): Promise<{ readonly control: Server
       await running.kill()
     },
     async start() {
-      running = await launch(name, port, dataDir)
+      running = await (name === 'mosquitto' ? launchMosquitto(port, dataDir) : launch(name, port, dataDir))
     },
     async [Symbol.asyncDispose]() {
       await control.stop()
@@ -118,10 +124,20 @@ async function startServer(name: ServerName): Promise<{ readonly control: Server
 }
 
 /** Starts a server. A pipe to its standard input ties it to this process: it stops when the other end is closed. */
-async function launch(name: ServerName, port: number, dataDir: string): Promise<Program> {
+async function launch(name: Exclude<ServerName, 'mosquitto'>, port: number, dataDir: string): Promise<Program> {
   const args = [builtProgram('embedded'), name, '--port', String(port), '--data', dataDir, '--stop-with-stdin']
   const env = { ...process.env, PONIX_LOG_LEVEL: 'info' }
   const server = new Program(process.execPath, args, { stdin: true, notify: true, env })
   await server.ready()
+  return server
+}
+
+async function launchMosquitto(port: number, dataDir: string): Promise<Program> {
+  const config = join(dataDir, 'mosquitto.conf')
+  await writeFile(config, `listener ${port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nlog_dest stderr\n`)
+  // Debian installs it where only root's PATH leads.
+  const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` }
+  const server = new Program('mosquitto', ['-c', config], { env })
+  await server.seen(/mosquitto version \S+ running/)
   return server
 }
