@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import { provisionPackage, type Provisioning } from './provision.ts'
 import { listen, type RunServer } from './server.ts'
@@ -11,6 +12,7 @@ interface AedesModule {
   readonly Aedes: { createBroker(): Promise<Broker> }
 }
 interface Broker {
+  readonly persistence: { outgoingStream(client: unknown): Readable }
   handle(socket: Socket): unknown
   close(callback: () => void): void
 }
@@ -41,5 +43,24 @@ export const runMqtt: RunServer = async ({ provisionDir, port, ready }, signal) 
 async function createBroker(provisionDir: string): Promise<Broker> {
   const path = createRequire(join(provisionDir, 'package.json')).resolve('aedes')
   const { Aedes }: AedesModule = await import(pathToFileURL(path).href)
-  return Aedes.createBroker()
+  const broker = await Aedes.createBroker()
+  markRedelivered(broker)
+  return broker
+}
+
+/** A message that waits for a session. */
+interface QueuedPacket {
+  /** Set when the message is sent. */
+  readonly messageId?: number
+  dup: boolean
+}
+
+/** Marks what was sent in an earlier connection of a session, as MQTT requires (3.1.1, [MQTT-3.3.1-1]) and aedes does not. */
+function markRedelivered({ persistence }: Broker): void {
+  const queueOf = persistence.outgoingStream.bind(persistence)
+  persistence.outgoingStream = (client) =>
+    queueOf(client).map((packet: QueuedPacket) => {
+      if (packet.messageId !== undefined) packet.dup = true
+      return packet
+    })
 }
