@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Counter, Gauge } from 'prom-client'
+import { Counter } from 'prom-client'
 import type { Gateway } from '../../src/domain/entities.ts'
 import { MappingError, messageOf } from '../../src/domain/errors.ts'
 import {
@@ -20,6 +20,7 @@ import type { Logger } from '../../src/runner/logger.ts'
 import { usesLeases, type GatewayOrchestratorEnvironment } from './environment.ts'
 import { gatewayEventOf } from './gateway-event.ts'
 import { createLeaseClock } from './lease-clock.ts'
+import { registerGatewayMetrics } from './metrics.ts'
 import { RefusedMessages } from './refused-messages.ts'
 import { gatewayRunners } from './runners.ts'
 import { ShardLeases } from './shard-leases.ts'
@@ -96,7 +97,7 @@ export class GatewayService {
       nowMs: () => performance.now(),
       onEvent: (gateway, event) => logGatewayEvent(logger, gateway, event),
     })
-    registerGauge(this.#store)
+    registerGatewayMetrics(this.#store)
   }
 
   /**
@@ -199,19 +200,6 @@ export class GatewayService {
   }
 }
 
-function registerGauge(store: MemoryGatewayProcessStore): void {
-  // eslint-disable-next-line no-new -- a gauge registers itself
-  new Gauge({
-    name: 'ponix_gateways',
-    help: 'Gateways. Labels: state (starting, running, interrupted, retrying, failing, failed, stopped).',
-    labelNames: ['state'],
-    collect() {
-      this.reset()
-      for (const { status } of store.list()) this.inc({ state: status.state })
-    },
-  })
-}
-
 function logGatewayEvent(logger: Logger, gateway: Gateway, event: GatewayProcessEvent): void {
   const ids = { gateway_id: gateway.gatewayId, organization_id: gateway.organizationId }
   switch (event.type) {
@@ -229,6 +217,10 @@ function logGatewayEvent(logger: Logger, gateway: Gateway, event: GatewayProcess
     }
     case 'failed':
       return logger.error(ids, `gateway failed permanently until its config changes: ${event.reason}`)
+    case 'refused': {
+      const text = `gateway refused messages, which cannot be envelopes; the last one: ${event.reason}`
+      return logger.warn({ ...ids, refused: event.count }, text)
+    }
     case 'stopped':
       return logger.info(ids, 'gateway stopped')
     case 'abandoned':
@@ -247,5 +239,6 @@ function describeProcess({ gateway, status }: GatewayProcess, nowMs: number) {
     retries: status.failures,
     last_error: status.lastError,
     messages: status.messages,
+    refused: status.refused,
   }
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { EndDevice, Gateway, RawEnvelope } from '../../src/domain/entities.ts'
 import { DomainError, MappingError } from '../../src/domain/errors.ts'
 import { now, type Instant } from '../../src/domain/instant.ts'
+import type { RefusalReason } from '../../src/domain/gateway-orchestration/refusals.ts'
 import type { NetworkUplink, UplinkDecoder } from '../../src/domain/network-server/uplink.ts'
 import type { EndDeviceRepository } from '../../src/domain/ports.ts'
 import type { MqttMessage } from '../../src/mqtt/client.ts'
@@ -15,8 +16,8 @@ export interface Received {
 
 /** Converts the messages of a type of gateway. */
 export interface MessageSource {
-  /** A label of metrics for messages that `read` rejects with a MappingError. */
-  readonly invalid: string
+  /** The reason for messages that `read` rejects with a MappingError. */
+  readonly invalid: RefusalReason
   /** Rejects with a MappingError for a message that is not an envelope, and with an UnknownDeviceError. */
   read(gateway: Gateway, message: MqttMessage, signal: AbortSignal): Promise<Received>
 }

@@ -3,11 +3,13 @@ import type { Gateway } from '../../src/domain/entities.ts'
 import { MappingError, messageOf, PublishError } from '../../src/domain/errors.ts'
 import { gatewayBrokerConfig, type GatewayType } from '../../src/domain/gateway-config.ts'
 import type { GatewayRun, GatewayRunner } from '../../src/domain/gateway-orchestration/gateway-process.ts'
+import type { RefusalReason } from '../../src/domain/gateway-orchestration/refusals.ts'
 import { decodeChirpStackUplink } from '../../src/domain/network-server/chirpstack.ts'
 import { decodeTheThingsStackUplink } from '../../src/domain/network-server/the-things-stack.ts'
 import type { EndDeviceRepository } from '../../src/domain/ports.ts'
 import { maskSecrets } from '../../src/domain/secrets.ts'
 import { type MqttMessage, runMqttSubscription } from '../../src/mqtt/client.ts'
+import { shortened } from '../../src/nats/dead-letters.ts'
 import type { Producer } from '../../src/nats/publisher/producer.ts'
 import { subjectToken } from '../../src/nats/publisher/publication.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
@@ -88,28 +90,33 @@ async function store(parts: MqttRunnerParts, run: GatewayRun, source: MessageSou
     await parts.producer.publish({ subject, body, messageId, assertSendable: assertOwned }, signal)
   } catch (error) {
     if (!isPermanent(error)) throw error
-    await refuse(parts, run, source, message, error)
+    const cause = refusalReason(error, source)
+    await refuse(parts, run, cause, message, error)
+    run.refused(cause, shortened(messageOf(error)))
   }
+}
+
+function refusalReason(error: unknown, source: MessageSource): RefusalReason {
+  if (error instanceof UnknownDeviceError) return 'unknown_device'
+  return error instanceof MappingError ? source.invalid : 'not_publishable'
 }
 
 /** Stores the dead letter of a message that cannot be an envelope: its body, or for an unknown device an envelope to replay. */
 async function refuse(
   { refused, rawStream, unknownDevices }: MqttRunnerParts,
   { gateway: { gatewayId, organizationId }, signal }: GatewayRun,
-  source: MessageSource,
+  cause: RefusalReason,
   { topic, payload }: MqttMessage,
   error: unknown,
 ): Promise<void> {
   const reason = `gateway ${gatewayId}: ${messageOf(error)}`
   const letter = { service: 'gateway-orchestrator', stream: rawStream, subject: topic, messageId: randomUUID(), reason }
-  if (!(error instanceof UnknownDeviceError)) {
-    const cause = error instanceof MappingError ? source.invalid : 'not_publishable'
+  if (!(error instanceof UnknownDeviceError))
     return await refused.store(organizationId, { ...letter, body: payload, cause }, signal)
-  }
   const { endDeviceId: externalId } = error.envelope
-  if (!unknownDevices.admit(organizationId, externalId)) return refused.drop('unknown_device')
+  if (!unknownDevices.admit(organizationId, externalId)) return refused.drop(cause)
   const body = encodeRawEnvelope(error.envelope)
-  await refused.store(organizationId, { ...letter, body, cause: 'unknown_device', externalId }, signal)
+  await refused.store(organizationId, { ...letter, body, cause, externalId }, signal)
 }
 
 /** Returns whether a redelivery by the broker would fail again. */

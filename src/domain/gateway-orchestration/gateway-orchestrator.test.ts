@@ -350,6 +350,18 @@ describe('GatewayOrchestrator', () => {
     expect(() => runs[0]?.assertOwned()).toThrow('aborted')
   })
 
+  it('G-17: reports messages that cannot be envelopes, and keeps their count until the process ends', async () => {
+    const { runs, runner } = recorder()
+    const { store, events, load } = rig(runner)
+    await load(gateway('a'))
+    for (const error of ['no device x', 'no device y']) runs[0]?.refused('unknown_device', error)
+    expect(store.get('a')?.status).toMatchObject({ refused: { unknown_device: 2 }, lastError: 'no device y' })
+    expect(events).toEqual(['a running', 'a refused'])
+    await store.get('a')?.stop(5_000)
+    runs[0]?.refused('unknown_device', 'too late')
+    expect(store.get('a')?.status).toMatchObject({ refused: { unknown_device: 2 }, lastError: 'no device y' })
+  })
+
   it('G-14 reports messages, the last error and the state', async () => {
     const { runs, runner } = recorder()
     const { store, load } = rig(runner)
@@ -362,6 +374,7 @@ describe('GatewayOrchestrator', () => {
       failures: 0,
       lastError: null,
       messages: 2,
+      refused: {},
     })
     runs[0]?.interrupted('the connection was closed')
     expect(store.get('a')?.status).toMatchObject({ state: 'interrupted', lastError: 'the connection was closed' })

@@ -1,6 +1,7 @@
 import type { Gateway } from '../entities.ts'
 import { GatewayConfigError, messageOf } from '../errors.ts'
 import { configFingerprint } from './reconcile.ts'
+import { Refusals, type RefusalCounts, type RefusalReason } from './refusals.ts'
 import { isFailing, retryDelayMs, type RetryPolicy } from './retry.ts'
 
 /** The context of a runner, which runs until the signal aborts. If it resolves earlier or rejects, it has failed. */
@@ -13,8 +14,10 @@ export interface GatewayRun {
   readonly succeeded: () => void
   /** Reports that the runner lost its connection and reconnects by itself. */
   readonly interrupted: (reason: string) => void
-  /** Reports that a message passed this gateway. */
+  /** Reports that a message of this gateway was handled. */
   readonly received: () => void
+  /** Reports that a message cannot be an envelope. */
+  readonly refused: (reason: RefusalReason, error: string) => void
 }
 
 /** Serves one gateway; selected by the gateway's type. */
@@ -32,6 +35,8 @@ export interface GatewayProcessStatus {
   readonly failures: number
   readonly lastError: string | null
   readonly messages: number
+  /** The messages that cannot be envelopes. */
+  readonly refused: RefusalCounts
 }
 
 export type GatewayProcessEvent =
@@ -41,6 +46,8 @@ export type GatewayProcessEvent =
   /** Reported once, however many attempts follow. */
   | { readonly type: 'failing'; readonly reason: string; readonly attempt: number }
   | { readonly type: 'failed'; readonly reason: string }
+  /** Messages that cannot be envelopes, the last one for this reason; `count` are new since the last report. */
+  | { readonly type: 'refused'; readonly reason: string; readonly count: number }
   | { readonly type: 'stopped' }
   | { readonly type: 'abandoned'; readonly afterMs: number }
 
@@ -65,6 +72,7 @@ export class GatewayProcess {
   readonly #ended: Promise<void>
   #gateway: Gateway
   #status: GatewayProcessStatus
+  #refusals: Refusals | undefined
   #stopped: Promise<void> | undefined
 
   constructor(gateway: Gateway, runner: GatewayRunner, context: GatewayProcessContext) {
@@ -72,7 +80,8 @@ export class GatewayProcess {
     this.#gateway = gateway
     this.#runner = runner
     this.#context = context
-    this.#status = { state: 'starting', startedAtMs: context.nowMs(), failures: 0, lastError: null, messages: 0 }
+    const startedAtMs = context.nowMs()
+    this.#status = { state: 'starting', startedAtMs, failures: 0, lastError: null, messages: 0, refused: {} }
     this.#ended = this.#runUntilStopped()
   }
 
@@ -152,6 +161,7 @@ export class GatewayProcess {
         succeeded: whileCurrent(() => this.#succeeded()),
         interrupted: (reason) => whileCurrent(() => this.#interrupted(reason))(),
         received: whileCurrent(() => this.#change({ messages: this.#status.messages + 1 })),
+        refused: (reason, error) => whileCurrent(() => this.#refused(reason, error))(),
       })
       return new Error('the runner ended without an error')
     } catch (error) {
@@ -174,6 +184,13 @@ export class GatewayProcess {
   #interrupted(reason: string): void {
     this.#change({ state: 'interrupted', lastError: reason })
     this.#emit({ type: 'interrupted', reason })
+  }
+
+  #refused(reason: RefusalReason, error: string): void {
+    this.#refusals ??= new Refusals()
+    const count = this.#refusals.record(reason, this.#context.nowMs())
+    this.#change({ refused: this.#refusals.counts, lastError: error })
+    if (count > 0) this.#emit({ type: 'refused', reason: error, count })
   }
 
   #change(change: Partial<GatewayProcessStatus>): void {
