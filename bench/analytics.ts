@@ -1,6 +1,6 @@
 // Analytics: throughput from raw envelopes to rows, latency from MQTT to a visible row, and ten organizations of which one sends too much.
 import { measureLatency } from './analytics/latency.ts'
-import { AnalyticsBenchStage } from './analytics/stage.ts'
+import { PipelineStage } from './rig/pipeline-stage.ts'
 import { measureTenOrganizations } from './analytics/ten-organizations.ts'
 import { measureThroughput } from './analytics/throughput.ts'
 import type { Figure } from './report/figures.ts'
@@ -8,7 +8,7 @@ import { runBench } from './report/report.ts'
 
 await runBench('analytics', ['M-11', 'M-12', 'P-3'], async (options) => {
   const { root, scratch, only, rounds } = options
-  const stage = await AnalyticsBenchStage.open(root, scratch)
+  const stage = await PipelineStage.open(root, scratch)
   const figures: Figure[] = []
   try {
     if (only.includes('M-11')) figures.push(...(await measureThroughput(stage, options)))

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connectAsync } from 'mqtt'
 import { type Figure, quantile } from '../report/figures.ts'
-import { sensorPayload, type AnalyticsBenchStage, ORGANIZATION } from './stage.ts'
+import { sensorPayload, type PipelineStage, ORGANIZATION } from '../rig/pipeline-stage.ts'
 
 const PER_SECOND = 100
 const SECONDS = 20
@@ -11,7 +11,7 @@ const P99_MS = 1500
 const POLL_INTERVAL_MS = 20
 
 /** Measures M-12: the latency from publishing an MQTT message to a visible row in ClickHouse, at 100 messages per second. */
-export async function measureLatency(stage: AnalyticsBenchStage): Promise<readonly Figure[]> {
+export async function measureLatency(stage: PipelineStage): Promise<readonly Figure[]> {
   console.error(`bench: M-12, ${WARM_UP_SECONDS + SECONDS} s`)
   await stage.createDevices('latency-', DEVICES, ORGANIZATION, 'cayenne_lpp_decode(input)')
   await stage.createGateway()
@@ -38,7 +38,7 @@ export async function measureLatency(stage: AnalyticsBenchStage): Promise<readon
   ]
 }
 
-async function publish(stage: AnalyticsBenchStage, published: Map<number, number>, total: number): Promise<void> {
+async function publish(stage: PipelineStage, published: Map<number, number>, total: number): Promise<void> {
   const client = await connectAsync(stage.mqttUrl)
   await waitForSubscription(stage, (payload) => client.publishAsync(`${ORGANIZATION}/latency-0`, payload, { qos: 1 }))
   const start = performance.now()
@@ -55,10 +55,7 @@ async function publish(stage: AnalyticsBenchStage, published: Map<number, number
 }
 
 /** Resolves when the gateway has subscribed, which is shortly after the service is ready. */
-async function waitForSubscription(
-  stage: AnalyticsBenchStage,
-  send: (payload: Buffer) => Promise<unknown>,
-): Promise<void> {
+async function waitForSubscription(stage: PipelineStage, send: (payload: Buffer) => Promise<unknown>): Promise<void> {
   const { streams } = stage.nats.manager
   while ((await streams.info('raw_envelopes')).state.messages === 0) {
     // The payload's number is outside the measured range, so the benchmark ignores this message.
@@ -68,7 +65,7 @@ async function waitForSubscription(
 }
 
 /** Polls for rows; returns by number the time when the row first appeared. */
-async function pollRows(stage: AnalyticsBenchStage, total: number): Promise<ReadonlyMap<number, number>> {
+async function pollRows(stage: PipelineStage, total: number): Promise<ReadonlyMap<number, number>> {
   const seen = new Map<number, number>()
   for (let lowest = 0; seen.size < total;) {
     const rows = await stage.query<{ n: number }>(

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeProcessedEnvelope, decodeRawEnvelope } from '../../src/proto/envelope.ts'
-import { sensorPayload, type AnalyticsBenchStage, SMALL_ORGANIZATIONS } from './stage.ts'
+import { sensorPayload, type PipelineStage, SMALL_ORGANIZATIONS } from '../rig/pipeline-stage.ts'
 
 /** Messages per second of each organization. */
 const PER_SECOND = 20
@@ -28,12 +28,12 @@ export interface Arrivals {
 }
 
 /** Creates the devices of the small organizations. */
-export async function createSmallOrganizations(stage: AnalyticsBenchStage): Promise<void> {
+export async function createSmallOrganizations(stage: PipelineStage): Promise<void> {
   for (const id of SMALL_ORGANIZATIONS) await stage.createDevices(`${id}-`, DEVICES, id, 'cayenne_lpp_decode(input)')
 }
 
 /** Publishes an envelope of each device; resolves when all are rows, so that their expressions were evaluated before. */
-export async function warmUp(stage: AnalyticsBenchStage, name: string): Promise<void> {
+export async function warmUp(stage: PipelineStage, name: string): Promise<void> {
   const devices = SMALL_ORGANIZATIONS.flatMap((id) => Array.from({ length: DEVICES }, (_, n) => ({ id, n })))
   await Promise.all(
     devices.map(({ id, n }) => stage.publishRaw(id, `${id}-${n}`, sensorPayload(TOTAL), `${name}-warm-up-${id}-${n}`)),
@@ -46,11 +46,7 @@ export async function warmUp(stage: AnalyticsBenchStage, name: string): Promise<
 }
 
 /** Publishes envelopes for some seconds; resolves when `onSent` was called and each envelope arrived, is a dead letter, or is lost. */
-export async function sendLittle(
-  stage: AnalyticsBenchStage,
-  name: string,
-  onSent: () => Promise<void>,
-): Promise<Arrivals> {
+export async function sendLittle(stage: PipelineStage, name: string, onSent: () => Promise<void>): Promise<Arrivals> {
   const processed = await consumeProcessed(stage)
   const published = new Map<number, number>()
   const ended = publish(stage, name, published).then(async (lastSequence) => {
@@ -66,7 +62,7 @@ export async function sendLittle(
 }
 
 /** Publishes all envelopes and records their times; resolves to the last sequence in the stream when all are stored. */
-async function publish(stage: AnalyticsBenchStage, name: string, published: Map<number, number>): Promise<number> {
+async function publish(stage: PipelineStage, name: string, published: Map<number, number>): Promise<number> {
   const stored: Promise<number>[] = []
   const start = performance.now()
   for (let number = 0; number < TOTAL; number += 1) {
@@ -81,7 +77,7 @@ async function publish(stage: AnalyticsBenchStage, name: string, published: Map<
 }
 
 /** Starts a consumer of the small organizations' processed envelopes; returns a map, filled as they arrive, from number to time. */
-async function consumeProcessed(stage: AnalyticsBenchStage): Promise<ReadonlyMap<number, number>> {
+async function consumeProcessed(stage: PipelineStage): Promise<ReadonlyMap<number, number>> {
   const arrivals = new Map<number, number>()
   const devices = SMALL_ORGANIZATIONS.flatMap((id) => Array.from({ length: DEVICES }, (_, n) => `${id}-${n}`))
   const consumer = await stage.nats.jetstream.consumers.get('processed_envelopes', {
@@ -100,7 +96,7 @@ async function consumeProcessed(stage: AnalyticsBenchStage): Promise<ReadonlyMap
  * Polls for rows; returns by number the time when the row was first visible. Ends when all rows are visible, or some time after
  * all envelopes up to the last one were acknowledged.
  */
-async function pollRows(stage: AnalyticsBenchStage, sent: Promise<number>): Promise<ReadonlyMap<number, number>> {
+async function pollRows(stage: PipelineStage, sent: Promise<number>): Promise<ReadonlyMap<number, number>> {
   const seen = new Map<number, number>()
   const isComplete = (): boolean => seen.size === TOTAL
   const ended = new AbortController()
@@ -124,7 +120,7 @@ async function pollRows(stage: AnalyticsBenchStage, sent: Promise<number>): Prom
 }
 
 /** Resolves when the raw envelope at the sequence, all before it, and their processed envelopes are acknowledged, when `isDone`, or after some time. */
-async function untilAcknowledged(stage: AnalyticsBenchStage, sequence: number, isDone: () => boolean): Promise<void> {
+async function untilAcknowledged(stage: PipelineStage, sequence: number, isDone: () => boolean): Promise<void> {
   const { consumers, streams } = stage.nats.manager
   const end = performance.now() + MAX_WAIT_MS
   const reaches = async (stream: string, durable: string, last: number): Promise<void> => {
@@ -139,7 +135,7 @@ async function untilAcknowledged(stage: AnalyticsBenchStage, sequence: number, i
 }
 
 /** Counts the dead letters of the small organizations. */
-async function countDeadLetters(stage: AnalyticsBenchStage): Promise<number> {
+async function countDeadLetters(stage: PipelineStage): Promise<number> {
   const { state } = await stage.nats.manager.streams.info('dead_letters')
   if (state.messages === 0) return 0
   const consumer = await stage.nats.jetstream.consumers.get('dead_letters')

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { compare, type Figure, median, quantile } from '../report/figures.ts'
 import { BenchProgram } from '../rig/program.ts'
 import { type Arrivals, createSmallOrganizations, sendLittle, TOTAL, WARM_UP, warmUp } from './small-organizations.ts'
-import { sensorPayload, type AnalyticsBenchStage, LARGE_ORGANIZATION } from './stage.ts'
+import { sensorPayload, type PipelineStage, LARGE_ORGANIZATION } from '../rig/pipeline-stage.ts'
 
 /** The load of the large organization, as a multiple of what the service processes of it. */
 const OVERLOAD = 10
@@ -78,7 +78,7 @@ interface Case {
  * what JetStream stores if that is less. Each run measures the delays of the nine from a stored raw envelope to its processed
  * envelope and to its row.
  */
-export async function measureTenOrganizations(stage: AnalyticsBenchStage, rounds: number): Promise<readonly Figure[]> {
+export async function measureTenOrganizations(stage: PipelineStage, rounds: number): Promise<readonly Figure[]> {
   await createSmallOrganizations(stage)
   const cases: Case[] = []
   for (const variant of VARIANTS) {
@@ -140,7 +140,7 @@ function figuresOf({ variant, capacity, runs }: Case, alone: readonly Arrivals[]
 }
 
 /** Returns how many messages per second of the large organization the service processes from a backlog. */
-async function measureCapacity(stage: AnalyticsBenchStage, variant: Variant): Promise<number> {
+async function measureCapacity(stage: PipelineStage, variant: Variant): Promise<number> {
   await stage.empty()
   const flood = startFlood(stage, 'capacity', variant, UNLIMITED)
   await flood.logLine('"started"')
@@ -158,11 +158,11 @@ async function measureCapacity(stage: AnalyticsBenchStage, variant: Variant): Pr
 }
 
 /** Returns the number of processed envelopes and dead letters. */
-async function finished(stage: AnalyticsBenchStage): Promise<number> {
+async function finished(stage: PipelineStage): Promise<number> {
   return (await stage.messagesIn('processed_envelopes')) + (await stage.messagesIn('dead_letters'))
 }
 
-async function runAlone(stage: AnalyticsBenchStage, name: string): Promise<Arrivals> {
+async function runAlone(stage: PipelineStage, name: string): Promise<Arrivals> {
   await stage.empty()
   const service = await startService(stage)
   await service.during(warmUp(stage, name))
@@ -173,7 +173,7 @@ async function runAlone(stage: AnalyticsBenchStage, name: string): Promise<Arriv
 }
 
 async function runFlooded(
-  stage: AnalyticsBenchStage,
+  stage: PipelineStage,
   round: string,
   variant: Variant,
   perSecond: number,
@@ -195,7 +195,7 @@ async function runFlooded(
   return { ...arrivals, load }
 }
 
-function startFlood(stage: AnalyticsBenchStage, name: string, variant: Variant, perSecond: number): BenchProgram {
+function startFlood(stage: PipelineStage, name: string, variant: Variant, perSecond: number): BenchProgram {
   const flood: Flood = {
     name: `${variant.devicePrefix}${name}`,
     organizationId: LARGE_ORGANIZATION,
@@ -208,7 +208,7 @@ function startFlood(stage: AnalyticsBenchStage, name: string, variant: Variant, 
   return new BenchProgram([program, JSON.stringify(flood)], stage.environment())
 }
 
-async function startService(stage: AnalyticsBenchStage): Promise<BenchProgram> {
+async function startService(stage: PipelineStage): Promise<BenchProgram> {
   const service = stage.start('analytics')
   await service.logLine('"ready"')
   return service

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { join } from 'node:path'
 import { compare, type Figure, median } from '../report/figures.ts'
 import type { BenchOptions } from '../report/report.ts'
-import { BenchProgram } from '../rig/program.ts'
-import { type AnalyticsBenchStage, ORGANIZATION } from './stage.ts'
+import { BenchProgram, PROFILE } from '../rig/program.ts'
+import { type PipelineStage, ORGANIZATION } from '../rig/pipeline-stage.ts'
 
 const ENVELOPES = 200_000
 const DEVICES = 100
@@ -25,7 +25,7 @@ interface Run {
  * parts alone: JetStream (consume and acknowledge) and ClickHouse (insert the same rows from prepared text).
  */
 export async function measureThroughput(
-  stage: AnalyticsBenchStage,
+  stage: PipelineStage,
   { rounds, alone, profile }: BenchOptions,
 ): Promise<readonly Figure[]> {
   await stage.createDevices('throughput-', DEVICES, ORGANIZATION, 'cayenne_lpp_decode(input)')
@@ -72,7 +72,7 @@ export async function measureThroughput(
   ]
 }
 
-async function publishBacklog(stage: AnalyticsBenchStage): Promise<void> {
+async function publishBacklog(stage: PipelineStage): Promise<void> {
   const TOGETHER = 10_000
   for (let from = 0; from < ENVELOPES; from += TOGETHER) {
     const numbers = Array.from({ length: TOGETHER }, (_, index) => from + index)
@@ -82,9 +82,9 @@ async function publishBacklog(stage: AnalyticsBenchStage): Promise<void> {
   }
 }
 
-async function runOurs(stage: AnalyticsBenchStage, profile: boolean): Promise<Run> {
+async function runOurs(stage: PipelineStage, profile: boolean): Promise<Run> {
   await stage.rewind()
-  const service = stage.start('analytics', profile)
+  const service = stage.start('analytics', profile ? PROFILE : [])
   const start = await service.logLine('"durable":"analytics-raw"')
   const end = await service.during(whenStored(stage))
   const run = { ms: end - start, megabytes: service.megabytes, processorMs: service.processorMs }
@@ -95,7 +95,7 @@ async function runOurs(stage: AnalyticsBenchStage, profile: boolean): Promise<Ru
 }
 
 /** Resolves with the time when every processed envelope is acknowledged. */
-async function whenStored({ nats }: AnalyticsBenchStage): Promise<number> {
+async function whenStored({ nats }: PipelineStage): Promise<number> {
   for (;;) {
     const info = await nats.manager.consumers.info('processed_envelopes', 'analytics-processed').catch(() => undefined)
     if (info !== undefined && info.ack_floor.stream_seq >= ENVELOPES) return performance.now()
@@ -103,7 +103,7 @@ async function whenStored({ nats }: AnalyticsBenchStage): Promise<number> {
   }
 }
 
-async function runContender(stage: AnalyticsBenchStage, part: 'consume' | 'insert'): Promise<number> {
+async function runContender(stage: PipelineStage, part: 'consume' | 'insert'): Promise<number> {
   if (part === 'consume') await stage.rewind()
   else await stage.clickhouse.client.command({ query: 'TRUNCATE TABLE processed_envelope_rows' })
   const path = join(stage.root, '.ponix/bench/programs/analytics-contender.js')

@@ -3,7 +3,7 @@ export interface Figure {
   /** The id of the measurement, such as `M-1`. */
   readonly id: string
   readonly what: string
-  readonly unit: 'ms' | 'MB' | '%' | 'messages' | 'messages/s'
+  readonly unit: 'ms' | 'µs' | 'MB' | 'KB' | '%' | 'messages' | 'messages/s'
   readonly ours: number
   /** The figure that the goal is relative to; not needed for an absolute goal. */
   readonly beside?: Beside | undefined

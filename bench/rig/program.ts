@@ -27,10 +27,28 @@ export class BenchProgram {
     this.#ended.catch(() => undefined)
   }
 
-  /** Resolves with the time of the next log line that contains this text. */
-  async logLine(text: string): Promise<number> {
-    const logged = new Promise<number>((resolve) => {
-      this.#lines.on('line', (line) => line.includes(text) && resolve(performance.now()))
+  /** Resolves with the time of the next log line that contains this text, or of the last of so many lines. */
+  async logLine(text: string, times = 1): Promise<number> {
+    await this.#nextLine(text, times)
+    return performance.now()
+  }
+
+  /** Sends a signal; resolves with the next log line that contains this text. */
+  async answer(signal: NodeJS.Signals, text: string): Promise<string> {
+    const line = this.#nextLine(text)
+    this.#child.kill(signal)
+    return await line
+  }
+
+  async #nextLine(text: string, times = 1): Promise<string> {
+    let left = times
+    const logged = new Promise<string>((resolve) => {
+      const onLine = (line: string): void => {
+        if (!line.includes(text) || (left -= 1) > 0) return
+        this.#lines.off('line', onLine)
+        resolve(line)
+      }
+      this.#lines.on('line', onLine)
     })
     return await Promise.race([logged, this.#ended])
   }

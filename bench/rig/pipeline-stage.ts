@@ -6,8 +6,8 @@ import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
 import { type Producer, createProducer } from '../../src/nats/publisher/producer.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { createLogger } from '../../src/runner/logger.ts'
-import { BenchServer } from '../rig/server.ts'
-import { BenchProgram, PROFILE } from '../rig/program.ts'
+import { BenchServer } from './server.ts'
+import { BenchProgram } from './program.ts'
 
 /** The organization whose throughput and latency are measured. */
 export const ORGANIZATION = 'ours'
@@ -26,7 +26,7 @@ const STREAMS = [
 type Servers = Readonly<Record<'postgres' | 'nats' | 'clickhouse' | 'mqtt', BenchServer>>
 
 /** The servers of the pipeline, migrated, and the programs between them. */
-export class AnalyticsBenchStage {
+export class PipelineStage {
   readonly root: string
   readonly nats: NatsClient
   readonly clickhouse: ClickHouse
@@ -43,7 +43,7 @@ export class AnalyticsBenchStage {
     this.producer = createProducer(nats, { maxInFlight: 1000 })
   }
 
-  static async open(root: string, scratch: string): Promise<AnalyticsBenchStage> {
+  static async open(root: string, scratch: string): Promise<PipelineStage> {
     const start = (name: Parameters<typeof BenchServer.start>[1]) => BenchServer.start(root, name, scratch)
     const [postgres, nats, clickhouse, mqtt] = await Promise.all([
       start('postgres'),
@@ -64,13 +64,7 @@ export class AnalyticsBenchStage {
     const client = await connectNats({ url: `nats://127.0.0.1:${nats.port}`, name: 'bench', ...common })
     const url = `http://127.0.0.1:${clickhouse.port}`
     const account = { username: 'ponix', password: 'ponix', database: 'ponix', name: 'bench' }
-    const stage = new AnalyticsBenchStage(
-      root,
-      servers,
-      database,
-      client,
-      openClickHouse({ url, ...account, ...common }),
-    )
+    const stage = new PipelineStage(root, servers, database, client, openClickHouse({ url, ...account, ...common }))
     const organizations = [ORGANIZATION, ...SMALL_ORGANIZATIONS, LARGE_ORGANIZATION]
     await database.query('INSERT INTO organizations (id, name) SELECT id, id FROM unnest($1::text[]) id', [
       organizations,
@@ -91,9 +85,13 @@ export class AnalyticsBenchStage {
     return { ...environmentOf(this.#servers), ...more }
   }
 
-  /** Starts a service from dist. */
-  start(service: 'analytics' | 'gateway-orchestrator', profile = false): BenchProgram {
-    return new BenchProgram([...(profile ? PROFILE : []), join(this.root, `dist/${service}.js`)], this.environment())
+  /** Starts a service from dist with flags of Node and further variables. */
+  start(
+    service: 'analytics' | 'gateway-orchestrator',
+    flags: readonly string[] = [],
+    more: Readonly<Record<string, string>> = {},
+  ): BenchProgram {
+    return new BenchProgram([...flags, join(this.root, `dist/${service}.js`)], this.environment(more))
   }
 
   async createDevices(prefix: string, count: number, organizationId: string, expression: string): Promise<void> {
@@ -110,6 +108,28 @@ export class AnalyticsBenchStage {
       `INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config) VALUES ('g', $1, 'g', 'mqtt', $2)`,
       [ORGANIZATION, JSON.stringify({ broker_url: this.mqttUrl })],
     )
+  }
+
+  /** Creates gateways that only print, distributed over the organizations. */
+  async createPrintGateways(count: number): Promise<void> {
+    await this.#database.query(
+      `INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config)
+       SELECT 'gateway-' || n, ($1::text[])[1 + n % array_length($1, 1)], 'Gateway ' || n, 'print', jsonb_build_object('site', 'roof ' || n)
+       FROM generate_series(1, $2) n`,
+      [SMALL_ORGANIZATIONS, count],
+    )
+    await this.#database.query('VACUUM ANALYZE gateways')
+  }
+
+  async removeGateways(): Promise<void> {
+    await this.#database.query('TRUNCATE gateways')
+  }
+
+  /** Returns the time in ms to read all gateways by one statement. */
+  async selectGateways(): Promise<number> {
+    const start = performance.now()
+    await this.#database.query('SELECT * FROM gateways WHERE deleted_at IS NULL ORDER BY gateway_id')
+    return performance.now() - start
   }
 
   /** Resolves to the envelope's sequence in the stream when JetStream has stored it. */
