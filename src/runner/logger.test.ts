@@ -50,6 +50,23 @@ describe('the logger', () => {
     expect(JSON.parse(lines[1] ?? '').err.message).toBe('no answer from postgres://ponix:***@db/ponix')
   })
 
+  test('R-8 masks secret fields in lists, errors and the fields of a child logger, and changes no object', () => {
+    const { lines, logger } = capture()
+    const brokers = [{ apiKey: 'hunter2', topic: 't' }]
+    const error = Object.assign(new Error('refused'), { password: 'hunter2', broker: { secret: 'hunter2' } })
+    logger.child({ authorization: 'hunter2', service: 'mqtt' }).error({ brokers, err: error }, 'failed')
+    logger.error(error)
+    expect(lines.join('')).not.toContain('hunter2')
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+      service: 'mqtt',
+      authorization: '***',
+      brokers: [{ apiKey: '***', topic: 't' }],
+      err: { type: 'Error', message: 'refused', password: '***' },
+    })
+    expect(brokers[0]?.apiKey).toBe('hunter2')
+    expect(error.password).toBe('hunter2')
+  })
+
   test('R-7 masks secrets in texts and in objects', () => {
     expect(maskUrlSecrets('nats://token@a:1,nats://u:p@b:2 and http://c/?x=a@b')).toBe(
       'nats://***@a:1,nats://u:***@b:2 and http://c/?x=a@b',

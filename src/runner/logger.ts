@@ -4,8 +4,11 @@ import { MASK, maskUrlSecrets } from '../domain/secrets.ts'
 
 export type { Logger }
 
-const SECRET_FIELDS = ['password', 'token', 'secret', 'key', 'apiKey', 'authorization']
-const REDACTED = SECRET_FIELDS.flatMap((field) => [field, `*.${field}`, `*.*.${field}`])
+const SECRET_FIELDS: ReadonlySet<string> = new Set(['password', 'token', 'secret', 'key', 'apiKey', 'authorization'])
+/** Secret fields are masked in a line's object and in the objects that it contains, down to this level. */
+const MASKED_LEVELS = 3
+/** The fields of a child logger pass only through serializers. */
+const CHILD_FIELDS = Object.fromEntries([...SECRET_FIELDS].map((name) => [name, () => MASK]))
 
 /**
  * Returns the format and colours. PONIX_LOG_FORMAT selects `text` or `json`; the default is text on a terminal and JSON
@@ -36,10 +39,30 @@ export function createLoggerTo(destination: DestinationStream, service: string, 
       name: service,
       level: known ? level : 'info',
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: REDACTED, censor: MASK },
+      // Not pino's `redact`, which takes more than ten times as long as the rest of the line.
+      formatters: { level: (label) => ({ level: label }), log: (fields) => maskFields(fields) },
+      serializers: { err: (error: Error) => maskFields(pino.stdSerializers.err(error)), ...CHILD_FIELDS },
       hooks: { streamWrite: maskUrlSecrets },
     },
     destination,
   )
+}
+
+/** Returns the object, or if it contains a secret field a copy in which it is masked. */
+function maskFields<T extends object>(fields: T, levels = MASKED_LEVELS): T {
+  let masked: T | undefined
+  for (const [name, value] of Object.entries(fields)) {
+    const shown = maskField(name, value, levels)
+    if (shown === value) continue
+    masked ??= Array.isArray(fields) ? Object.assign([], fields) : { ...fields }
+    Object.assign(masked, { [name]: shown })
+  }
+  return masked ?? fields
+}
+
+function maskField(name: string, value: unknown, levels: number): unknown {
+  if (SECRET_FIELDS.has(name)) return MASK
+  // The fields of an error are those that its serializer returns.
+  if (typeof value !== 'object' || value === null || levels === 1 || value instanceof Error) return value
+  return maskFields(value, levels - 1)
 }
