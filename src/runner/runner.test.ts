@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer, get, type OutgoingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -65,6 +66,16 @@ describe('a service', () => {
       expect(service.lines.filter((line) => line.startsWith('closed'))).toEqual(['closed second', 'closed first'])
     }
   })
+
+  test.runIf(process.platform === 'linux')(
+    'R-8 leaves standard output blocking, so a full pipe delays the log only until its reader continues',
+    async () => {
+      const service = start(WAITING)
+      await service.said('ready')
+      const flags = /^flags:\s+([0-7]+)$/m.exec(await readFile(`/proc/${service.child.pid}/fdinfo/1`, 'utf8'))?.[1]
+      expect(Number.parseInt(flags ?? '', 8) & constants.O_NONBLOCK).toBe(0)
+    },
+  )
 
   test('R-2 exits with code 1 when a process fails, ends early, or throws an uncaught error', async () => {
     const cases = [
