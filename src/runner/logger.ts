@@ -1,8 +1,12 @@
+import { isatty } from 'node:tty'
 import { pino, type DestinationStream, type Logger } from 'pino'
 import pretty from 'pino-pretty'
 import { MASK, maskUrlSecrets } from '../domain/secrets.ts'
 
 export type { Logger }
+
+/** Not `process.stdout`, which makes a pipe non-blocking: then a line that the pipe has no space for stops the program for 100 ms. */
+const STDOUT = 1
 
 const SECRET_FIELDS: ReadonlySet<string> = new Set(['password', 'token', 'secret', 'key', 'apiKey', 'authorization'])
 /** Secret fields are masked in a line's object and in the objects that it contains, down to this level. */
@@ -23,11 +27,11 @@ export function logStyle(env: Readonly<Record<string, string | undefined>>, isTe
 
 /** Creates the pino logger of a service on stdout, with the level of PONIX_LOG_LEVEL. */
 export function createLogger(service: string): Logger {
-  const { format, colors } = logStyle(process.env, process.stdout.isTTY)
+  const { format, colors } = logStyle(process.env, isatty(STDOUT))
   const destination =
     format === 'text'
       ? pretty({ colorize: colors, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true })
-      : pino.destination({ dest: 1, sync: true })
+      : pino.destination({ dest: STDOUT, sync: true })
   return createLoggerTo(destination, service, process.env['PONIX_LOG_LEVEL'])
 }
 
