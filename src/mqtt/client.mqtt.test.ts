@@ -66,6 +66,22 @@ it('G-8 the client passes topic and payload of each message in order', async () 
   await subscription.stop()
 })
 
+it('G-8 the client handles a message while earlier ones are not acknowledged', async () => {
+  const brokerUrl = urlOf(inject('mqtt'))
+  const organization = randomUUID()
+  const subscription = subscribe({ brokerUrl, topicFilter: `${organization}/+`, clientId: randomUUID() })
+  await subscription.states.next()
+  const publisher = await publisherTo(brokerUrl)
+  for (const text of ['1', '2', '3']) await publisher.publish(`${organization}/d1`, Buffer.from(text))
+  const received = [
+    await subscription.messages.next(),
+    await subscription.messages.next(),
+    await subscription.messages.next(),
+  ]
+  expect(received.map(({ message }) => Buffer.from(message.payload).toString())).toEqual(['1', '2', '3'])
+  await subscription.stop()
+})
+
 async function mosquittoUrl(): Promise<string> {
   const broker = await startMosquitto()
   onTestFinished(() => broker[Symbol.asyncDispose]())
