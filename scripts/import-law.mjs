@@ -42,7 +42,7 @@ const drivers = [
   [/^pg$/, 'postgres'],
   [/^@nats-io\//, 'nats'],
   [/^@clickhouse\/client/, 'clickhouse'],
-  [/^mqtt$/, 'mqtt'],
+  [/^mqtt(-packet)?$/, 'mqtt'],
   [/^@bufbuild\/cel(\/|$)/, 'cel'],
 ]
 

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { expect, inject, it, onTestFinished } from 'vitest'
-import { connectMqttPublisher, runMqttSubscription } from '../../src/mqtt/client.ts'
+import { brokerAt, sessionAt } from '../../test/rig/adapters/mqtt-subscription.ts'
+import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { createLogger } from '../../src/runner/logger.ts'
 import { DEMO_APPLICATION_ID } from './chirpstack.ts'
 import { publishMessages } from './demo.ts'
@@ -30,9 +31,8 @@ it('E-6: every device publishes to its own topic in turn', async () => {
       topics.push(topic)
       if (topics.length === devices.length * 2) received.dispatchEvent(new Event('enough'))
     }
-    const session = { brokerUrl, clientId: randomUUID(), topicFilter: '#' }
-    const listener = { ...session, onMessage, onSubscribed, onConnectionLost: () => undefined }
-    subscription = runMqttSubscription(listener, stop.signal)
+    const listener = { topicFilter: '#', retained: false, onMessage, onSubscribed, onInterrupted: () => undefined }
+    subscription = sessionAt(brokerAt(brokerUrl)).subscribe(listener, stop.signal)
   })
   const publisher = await connectMqttPublisher({ brokerUrl, clientId: randomUUID() })
   onTestFinished(() => publisher.close())

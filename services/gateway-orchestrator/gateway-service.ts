@@ -35,6 +35,8 @@ export interface GatewayServiceParts {
 
 const STOP_TIMEOUT_MS = 5_000
 const BATCH_SIZE = 10
+/** The default `max_payload` of NATS, in bytes. */
+const DEFAULT_MAX_PAYLOAD = 1024 * 1024
 /** The default number of consecutive retries after which a gateway is reported as failing. */
 const FAILING_AFTER_RETRIES = 3
 /** The TTL of a lease as a part of the time in which the gateways of an instance that died run elsewhere. */
@@ -70,6 +72,7 @@ export class GatewayService {
       producer,
       refused,
       rawStream: env.PONIX_NATS_RAW_STREAM,
+      maxMessageBytes: () => nats.connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD,
       devices: parts.endDevices,
       logger,
       printIntervalMs: env.PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_MS,

@@ -6,7 +6,7 @@ import { now, type Instant } from '../../src/domain/instant.ts'
 import type { RefusalReason } from '../../src/domain/gateway-orchestration/refusals.ts'
 import type { NetworkUplink, UplinkDecoder } from '../../src/domain/network-server/uplink.ts'
 import type { EndDeviceRepository } from '../../src/domain/ports.ts'
-import type { MqttMessage } from '../../src/mqtt/client.ts'
+import type { MqttMessage } from '../../src/mqtt/message.ts'
 
 /** An envelope and its message id; envelopes with the same id are stored once. */
 export interface Received {

@@ -138,7 +138,7 @@ describe('messages of devices', () => {
     expect(Buffer.from(envelope?.payload ?? []).toString()).toBe('good')
     const deadLetters = async (outcome: string): Promise<number> =>
       (await service.metric(`ponix_nats_dead_letters_total{cause="invalid_topic",outcome="${outcome}"}`)) ?? 0
-    expect(await deadLetters('dropped')).toBe(20)
+    await expect.poll(() => deadLetters('dropped'), WAIT).toBe(20)
     expect(service.lines.filter(({ msg }) => msg.includes('cannot store dead letters'))).toHaveLength(1)
     await rig.limitDeadLetters(-1)
     let sent = 20

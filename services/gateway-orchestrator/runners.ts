@@ -8,7 +8,9 @@ import { decodeChirpStackUplink } from '../../src/domain/network-server/chirpsta
 import { decodeTheThingsStackUplink } from '../../src/domain/network-server/the-things-stack.ts'
 import type { EndDeviceRepository } from '../../src/domain/ports.ts'
 import { maskSecrets } from '../../src/domain/secrets.ts'
-import { type MqttMessage, runMqttSubscription } from '../../src/mqtt/client.ts'
+import { BrokerVersions } from '../../src/mqtt/broker-versions.ts'
+import type { MqttMessage } from '../../src/mqtt/message.ts'
+import { MqttSession } from '../../src/mqtt/session.ts'
 import { shortened } from '../../src/nats/dead-letters.ts'
 import type { Producer } from '../../src/nats/publisher/producer.ts'
 import { subjectToken } from '../../src/nats/publisher/publication.ts'
@@ -22,9 +24,12 @@ interface CommonParts {
   readonly producer: Producer
   readonly refused: RefusedMessages
   readonly rawStream: string
+  /** The largest message that NATS accepts, in bytes. */
+  readonly maxMessageBytes: () => number
 }
 
 interface MqttRunnerParts extends CommonParts {
+  readonly versions: BrokerVersions
   readonly unknownDevices: UnknownDevices
 }
 
@@ -37,7 +42,8 @@ export interface GatewayRunnersParts extends CommonParts {
 /** Returns the runner of each type of gateway. */
 export function gatewayRunners(parts: GatewayRunnersParts): ReadonlyMap<string, GatewayRunner> {
   const { devices, logger, printIntervalMs, ...common } = parts
-  const mqttParts = { ...common, unknownDevices: new UnknownDevices(() => performance.now()) }
+  const unknownDevices = new UnknownDevices(() => performance.now())
+  const mqttParts = { ...common, unknownDevices, versions: new BrokerVersions() }
   const mqtt = mqttRunner(mqttParts, 'mqtt', topicSource)
   const runners: Record<GatewayType, GatewayRunner> = {
     print: printRunner(logger, printIntervalMs),
@@ -55,20 +61,26 @@ export function gatewayRunners(parts: GatewayRunnersParts): ReadonlyMap<string, 
  */
 function mqttRunner(parts: MqttRunnerParts, type: Exclude<GatewayType, 'print'>, source: MessageSource): GatewayRunner {
   return async (run) => {
-    const { topicFilter, ...broker } = gatewayBrokerConfig(type, run.gateway)
-    const options = {
-      ...broker,
-      topicFilter,
+    const { topicFilter, retained, ...broker } = gatewayBrokerConfig(type, run.gateway)
+    const session = new MqttSession({
+      broker,
       clientId: clientIdOf(run.gateway, topicFilter),
-      onMessage: async (message: MqttMessage): Promise<void> => {
+      versions: parts.versions,
+      maxPacketBytes: parts.maxMessageBytes,
+    })
+    const turns = new Turns()
+    const subscription = {
+      topicFilter,
+      retained,
+      onMessage: async (message: MqttMessage, signal: AbortSignal): Promise<void> => {
         run.assertOwned()
-        await store(parts, run, source, message)
+        await store(parts, { ...run, signal }, source, message, turns)
         run.received()
       },
       onSubscribed: run.succeeded,
-      onConnectionLost: run.interrupted,
+      onInterrupted: run.interrupted,
     }
-    await runMqttSubscription(options, run.signal)
+    await session.subscribe(subscription, run.signal)
   }
 }
 
@@ -80,14 +92,23 @@ function clientIdOf({ gatewayId }: Gateway, topicFilter: string): string {
   return `ponix-${gatewayId}-${createHash('sha256').update(topicFilter).digest('hex').slice(0, 8)}`
 }
 
-async function store(parts: MqttRunnerParts, run: GatewayRun, source: MessageSource, message: MqttMessage) {
+/** Publishes messages in the order of the calls, whose reads overlap. Resolves when JetStream has stored this one. */
+async function store(
+  parts: MqttRunnerParts,
+  run: GatewayRun,
+  source: MessageSource,
+  message: MqttMessage,
+  turns: Turns,
+): Promise<void> {
   const { gateway, signal, assertOwned } = run
   try {
-    const { envelope, messageId } = await source.read(gateway, message, signal)
-    // First, because its error says what is wrong with an id.
-    const body = encodeRawEnvelope(envelope)
-    const subject = `raw_envelopes.${subjectToken(envelope.endDeviceId)}`
-    await parts.producer.publish({ subject, body, messageId, assertSendable: assertOwned }, signal)
+    checkComplete(message, parts.maxMessageBytes())
+    await turns.take(source.read(gateway, message, signal), ({ envelope, messageId }) => {
+      // First, because its error says what is wrong with an id.
+      const body = encodeRawEnvelope(envelope)
+      const subject = `raw_envelopes.${subjectToken(envelope.endDeviceId)}`
+      return parts.producer.publish({ subject, body, messageId, assertSendable: assertOwned }, signal)
+    })
   } catch (error) {
     if (!isPermanent(error)) throw error
     const cause = refusalReason(error, source)
@@ -101,18 +122,41 @@ function refusalReason(error: unknown, source: MessageSource): RefusalReason {
   return error instanceof MappingError ? source.invalid : 'not_publishable'
 }
 
+/** Throws a PublishError for a message whose payload was not read, because NATS could not store it. */
+function checkComplete({ omittedBytes }: MqttMessage, maxBytes: number): void {
+  if (omittedBytes === 0) return
+  const reason = `message of ${omittedBytes} bytes exceeds max_payload ${maxBytes} of NATS; raise max_payload`
+  throw new PublishError('too_large', reason)
+}
+
+/** Lets asynchronous steps overlap and their results act in the order of the calls. */
+class Turns {
+  #last: Promise<void> = Promise.resolve()
+
+  /** Calls `act` when the step has resolved and every earlier one has acted or failed. */
+  async take<T, R>(step: Promise<T>, act: (result: T) => Promise<R>): Promise<R> {
+    const before = this.#last
+    let done: () => void = () => undefined
+    this.#last = new Promise((resolve) => (done = resolve))
+    const [result] = await Promise.allSettled([step, before])
+    done()
+    if (result.status === 'rejected') throw result.reason
+    return await act(result.value)
+  }
+}
+
 /** Stores the dead letter of a message that cannot be an envelope: its body, or for an unknown device an envelope to replay. */
 async function refuse(
   { refused, rawStream, unknownDevices }: MqttRunnerParts,
   { gateway: { gatewayId, organizationId }, signal }: GatewayRun,
   cause: RefusalReason,
-  { topic, payload }: MqttMessage,
+  { topic, payload, omittedBytes }: MqttMessage,
   error: unknown,
 ): Promise<void> {
   const reason = `gateway ${gatewayId}: ${messageOf(error)}`
   const letter = { service: 'gateway-orchestrator', stream: rawStream, subject: topic, messageId: randomUUID(), reason }
   if (!(error instanceof UnknownDeviceError))
-    return await refused.store(organizationId, { ...letter, body: payload, cause }, signal)
+    return await refused.store(organizationId, { ...letter, body: payload, omittedBytes, cause }, signal)
   const { endDeviceId: externalId } = error.envelope
   if (!unknownDevices.admit(organizationId, externalId)) return refused.drop(cause)
   const body = encodeRawEnvelope(error.envelope)

@@ -102,6 +102,8 @@ export interface Refused {
   /** Its source in the source's own protocol, such as an MQTT topic. */
   readonly subject: string
   readonly body: Uint8Array
+  /** The size of a body that is too large to be read; `body` is empty then. */
+  readonly omittedBytes?: number
   readonly messageId: string
   readonly reason: string
   /** The class of the reason, a label of metrics. */
@@ -111,9 +113,10 @@ export interface Refused {
 }
 
 export async function publishRefused(producer: Producer, refused: Refused, signal: AbortSignal): Promise<void> {
-  const { stream, body, messageId, externalId } = refused
+  const { stream, body, omittedBytes, messageId, externalId } = refused
   const id = externalId === undefined ? {} : { [DEAD_LETTER_HEADERS.externalId]: externalId }
-  const headers = { ...headersOf({ ...refused, attempt: 1 }), ...id }
+  const omitted = omittedBytes ? { [DEAD_LETTER_HEADERS.bodyOmitted]: String(omittedBytes) } : {}
+  const headers = { ...headersOf({ ...refused, attempt: 1 }), ...id, ...omitted }
   const publication = { subject: `${STREAM}.${stream}`, body, messageId, headers }
   count(refused.cause, await publishBodyIfItFits(producer, publication, signal))
 }

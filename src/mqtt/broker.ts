@@ -1,0 +1,61 @@
+import { X509Certificate } from 'node:crypto'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls'
+import { GatewayConfigError, messageOf } from '../domain/errors.ts'
+import type { GatewayBroker } from '../domain/gateway-config.ts'
+
+const DEFAULT_PORTS = { mqtt: 1883, mqtts: 8883 } as const
+
+/** The parts of a URL `mqtt://user:password@host:port`; `mqtts` means TLS. */
+export function brokerAddress(brokerUrl: string) {
+  const { protocol: scheme, hostname, port, username, password } = new URL(brokerUrl)
+  const protocol = scheme === 'mqtts:' ? 'mqtts' : 'mqtt'
+  return {
+    protocol,
+    host: hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: port === '' ? DEFAULT_PORTS[protocol] : Number(port),
+    ...(username === '' ? {} : { username: decodeURIComponent(username) }),
+    ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+  } as const
+}
+
+/** Returns the user and password of a broker; those of the config replace those of the URL. */
+export function credentialsOf(broker: GatewayBroker): { readonly username?: string; readonly password?: string } {
+  const { username, password } = { ...brokerAddress(broker.brokerUrl), ...defined(broker) }
+  return { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) }
+}
+
+function defined({ username, password }: GatewayBroker) {
+  return { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) }
+}
+
+/** Opens a socket; the event is `connect` or `secureConnect`. Throws a GatewayConfigError for certificates that cannot be used. */
+export function openSocket(broker: GatewayBroker): { readonly socket: Socket; readonly readyEvent: string } {
+  const { protocol, host, port } = brokerAddress(broker.brokerUrl)
+  if (protocol === 'mqtt') return { socket: connectTcp({ host, port, noDelay: true }), readyEvent: 'connect' }
+  // The name for SNI must not be an address (RFC 6066, 3).
+  const servername = isIP(host) === 0 ? { servername: host } : {}
+  const socket = connectTls({ host, port, ...servername, secureContext: secureContextOf(broker) })
+  return { socket: socket.setNoDelay(true), readyEvent: 'secureConnect' }
+}
+
+function secureContextOf({ ca, cert, key }: GatewayBroker): SecureContext {
+  for (const [name, certificate] of Object.entries({ ca, cert })) {
+    if (certificate !== undefined) checked(name, () => new X509Certificate(certificate))
+  }
+  return checked('cert, key', () =>
+    createSecureContext({
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+    }),
+  )
+}
+
+function checked<T>(keys: string, create: () => T): T {
+  try {
+    return create()
+  } catch (error) {
+    throw new GatewayConfigError(`gateway_config: ${keys}: ${messageOf(error)}`)
+  }
+}

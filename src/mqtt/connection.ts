@@ -1,0 +1,324 @@
+import type { Socket } from 'node:net'
+import { generate, type IPublishPacket, type ISubackPacket, type Packet, parser, type Parser } from 'mqtt-packet'
+import type { GatewayBroker } from '../domain/gateway-config.ts'
+import { messageOf } from '../domain/errors.ts'
+import { credentialsOf, openSocket } from './broker.ts'
+import { FrameReader, readPublishHead } from './frame-reader.ts'
+import type { MqttMessage } from './message.ts'
+import { ConnectionRefused, reasonOf } from './reason-codes.ts'
+
+/** MQTT 3.1.1 is protocol level 4. */
+export type MqttVersion = 4 | 5
+
+export interface ConnectionOptions {
+  readonly broker: GatewayBroker
+  readonly clientId: string
+  readonly version: MqttVersion
+  /** Whether the broker deletes the session of the client id, and that of this connection when it ends. */
+  readonly clean: boolean
+  /** The largest packet that is buffered. */
+  readonly maxPacketBytes: () => number
+}
+
+/** The number of messages that the broker sends before it waits for an acknowledgement (MQTT 5, 3.1.2.11.3). */
+export const RECEIVE_MAXIMUM = 256
+/** The time for which a broker with MQTT 5 keeps the session of a client that is disconnected. */
+const SESSION_EXPIRY_SECS = 3600
+const CONNECT_TIMEOUT_MS = 10_000
+const END_TIMEOUT_MS = 500
+const KEEP_ALIVE_SECS = 60
+const MAX_PACKET_ID = 65_535
+
+/** The broker closed the connection instead of an answer, as some do that do not speak the version. */
+export class ClosedWithoutAnswer extends Error {
+  override readonly name = 'ClosedWithoutAnswer'
+}
+
+/** Connects; rejects if the broker refuses the client or does not answer within 10 s, or if the signal aborts. */
+export async function openConnection(options: ConnectionOptions, signal: AbortSignal): Promise<MqttConnection> {
+  signal.throwIfAborted()
+  const connection = new MqttConnection(options)
+  const onAbort = (): void => connection.destroy('aborted')
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    await connection.opened
+    return connection
+  } catch (error) {
+    signal.throwIfAborted()
+    throw error
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** A connection to a broker. It is paused when it opens: call `listen`. */
+export class MqttConnection {
+  readonly version: MqttVersion
+  /** Resolves with the reason when the connection has ended. */
+  readonly closed: Promise<string>
+  readonly opened: Promise<void>
+  readonly #options: ConnectionOptions
+  readonly #socket: Socket
+  readonly #parser: Parser
+  readonly #reader: FrameReader
+  readonly #requests = new Map<number, (reply: Packet) => void>()
+  #nextId = 1
+  #onMessage: (message: MqttMessage) => void = () => undefined
+  #onConnack: (packet: Packet) => void = () => undefined
+  #sessionPresent = false
+  #keepAlive: NodeJS.Timeout | undefined
+  #isPaused = false
+  #isSilent = false
+  #isCorked = false
+  #reason: string | undefined
+
+  constructor(options: ConnectionOptions) {
+    const { version, broker } = options
+    this.#options = options
+    this.version = version
+    const { socket, readyEvent } = openSocket(broker)
+    this.#socket = socket
+    this.#parser = parser({ protocolVersion: version })
+    this.#parser.on('packet', (packet) => this.#onPacket(packet))
+    this.#parser.on('error', (error) => this.destroy(messageOf(error)))
+    this.#reader = new FrameReader({
+      maxBytes: options.maxPacketBytes,
+      onFrame: (frame) => void this.#parser.parse(frame),
+      onOversized: (head, bytes) => this.#onOversized(head, bytes),
+    })
+    this.closed = new Promise((resolve) => {
+      socket.on('close', () => resolve(this.#onClose()))
+    })
+    socket.on('error', (error) => (this.#reason ??= messageOf(error)))
+    socket.on('data', (chunk) => this.#onData(chunk))
+    socket.once(readyEvent, () => this.#connect())
+    this.opened = this.#handshake()
+  }
+
+  /** Whether the broker had a session of the client id. */
+  get sessionPresent(): boolean {
+    return this.#sessionPresent
+  }
+
+  get isClosed(): boolean {
+    return this.#reason !== undefined
+  }
+
+  /** Passes messages to the handler, which must not throw. */
+  listen(onMessage: (message: MqttMessage) => void): void {
+    this.#onMessage = onMessage
+    this.resume()
+  }
+
+  /** Reads nothing further, so that the broker waits. */
+  pause(): void {
+    this.#isPaused = true
+    this.#reader.pause()
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return
+    this.#isPaused = false
+    this.#guarded(() => this.#reader.resume())
+    // A message may have paused the connection again.
+    if (!this.#isPaused) this.#socket.resume()
+  }
+
+  acknowledge(packetId: number): void {
+    this.#send({ cmd: 'puback', messageId: packetId, reasonCode: 0 })
+  }
+
+  /** Subscribes at QoS 1; rejects with the reason of the broker, or if the connection ends. */
+  async subscribe(topicFilter: string, identifier: number, retained: boolean): Promise<void> {
+    const subscription = { topic: topicFilter, qos: 1 } as const
+    const reply = await this.#request((messageId) =>
+      this.version === 5
+        ? {
+            cmd: 'subscribe',
+            messageId,
+            properties: { subscriptionIdentifier: identifier },
+            // 2: no retained messages. 1: only for a new subscription (MQTT 5, 3.8.3.1).
+            subscriptions: [{ ...subscription, nl: false, rap: false, rh: retained ? 1 : 2 }],
+          }
+        : { cmd: 'subscribe', messageId, subscriptions: [subscription] },
+    )
+    const [grant] = reply.cmd === 'suback' ? grantsOf(reply) : []
+    if (grant === undefined || grant >= 0x80) throw new Error(rejection(topicFilter, grant))
+  }
+
+  async unsubscribe(topicFilter: string): Promise<void> {
+    await this.#request((messageId) => ({ cmd: 'unsubscribe', messageId, unsubscriptions: [topicFilter] }))
+  }
+
+  /** Sends what is written, disconnects and closes the connection. With MQTT 5 the broker can be told to end the session. */
+  async end({ endsSession = false, reason = 'disconnected' } = {}): Promise<void> {
+    this.#reason ??= reason
+    if (this.version === 4) this.#send({ cmd: 'disconnect' })
+    else {
+      const properties = endsSession ? { properties: { sessionExpiryInterval: 0 } } : {}
+      this.#send({ cmd: 'disconnect', reasonCode: 0, ...properties })
+    }
+    this.#socket.end()
+    // Discards what arrives, because a socket that is paused does not close.
+    this.#reader.pause()
+    this.#socket.resume()
+    const timer = setTimeout(() => this.#socket.destroy(), END_TIMEOUT_MS)
+    await this.closed
+    clearTimeout(timer)
+  }
+
+  /** Closes the connection without acknowledgements. */
+  destroy(reason: string): void {
+    this.#reason ??= reason
+    this.#socket.destroy()
+  }
+
+  #onData(chunk: Buffer): void {
+    this.#isSilent = false
+    if (this.#socket.writableEnded) return
+    this.#guarded(() => this.#reader.push(chunk))
+  }
+
+  #guarded(read: () => void): void {
+    try {
+      read()
+    } catch (error) {
+      this.destroy(messageOf(error))
+    }
+  }
+
+  #connect(): void {
+    const { clientId, clean, broker, version } = this.#options
+    const { username, password } = credentialsOf(broker)
+    const properties = { sessionExpiryInterval: clean ? 0 : SESSION_EXPIRY_SECS, receiveMaximum: RECEIVE_MAXIMUM }
+    this.#send({
+      cmd: 'connect',
+      protocolId: 'MQTT',
+      protocolVersion: version,
+      clientId,
+      clean,
+      keepalive: KEEP_ALIVE_SECS,
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password: Buffer.from(password) }),
+      ...(version === 5 ? { properties } : {}),
+    })
+  }
+
+  async #handshake(): Promise<void> {
+    const answered = new Promise<Packet>((resolve) => (this.#onConnack = resolve))
+    const timer = setTimeout(
+      () => this.destroy(`no answer from the broker within ${CONNECT_TIMEOUT_MS / 1000} s`),
+      CONNECT_TIMEOUT_MS,
+    )
+    const closed = this.closed.then((reason) => {
+      throw reason === CLOSED ? new ClosedWithoutAnswer(reason) : new Error(reason)
+    })
+    try {
+      const packet = await Promise.race([answered, closed])
+      if (packet.cmd !== 'connack') throw new Error(`protocol error: ${packet.cmd} instead of connack`)
+      const code = packet.reasonCode ?? packet.returnCode ?? 0
+      if (code !== 0) throw new ConnectionRefused(code)
+      this.#sessionPresent = packet.sessionPresent
+      this.#startKeepAlive(packet.properties?.serverKeepAlive ?? KEEP_ALIVE_SECS)
+    } catch (error) {
+      this.destroy(messageOf(error))
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** Sends a ping twice per keep-alive time; a broker that sends nothing until the next ping is not alive. */
+  #startKeepAlive(secs: number): void {
+    if (secs === 0) return
+    this.#keepAlive = setInterval(() => {
+      // A paused connection does not read the answer.
+      if (this.#isSilent && !this.#isPaused) return this.destroy('the broker does not answer')
+      this.#isSilent = true
+      this.#send({ cmd: 'pingreq' })
+    }, secs * 500)
+  }
+
+  #onPacket(packet: Packet): void {
+    const { cmd } = packet
+    if (cmd === 'publish') return this.#onPublish(packet)
+    if (cmd === 'connack') {
+      // Messages of the session can follow in the same chunk.
+      this.pause()
+      this.#onConnack(packet)
+    } else if (cmd === 'suback' || cmd === 'unsuback') {
+      const id = packet.messageId ?? 0
+      const resolve = this.#requests.get(id)
+      this.#requests.delete(id)
+      resolve?.(packet)
+    } else if (cmd === 'disconnect') this.destroy(reasonOf(packet.reasonCode ?? 0))
+    else if (cmd !== 'pingresp') this.destroy(`protocol error: unexpected ${cmd}`)
+  }
+
+  #onPublish({ topic, payload, qos, messageId, dup, retain, properties }: IPublishPacket): void {
+    if (qos === 2) return this.destroy('protocol error: a message at QoS 2 for a subscription at QoS 1')
+    const identifiers = properties?.subscriptionIdentifier ?? []
+    this.#onMessage({
+      topic,
+      payload: typeof payload === 'string' ? Buffer.from(payload) : payload,
+      omittedBytes: 0,
+      packetId: messageId,
+      dup,
+      retain,
+      identifiers: typeof identifiers === 'number' ? [identifiers] : identifiers,
+    })
+  }
+
+  #onOversized(head: Buffer, bytes: number): void {
+    if ((head[0] ?? 0) >> 4 !== PUBLISH) return this.destroy(`protocol error: a packet of ${bytes} bytes`)
+    const { payloadBytes, ...message } = readPublishHead(head, bytes, this.version)
+    this.#onMessage({ ...message, payload: Buffer.alloc(0), omittedBytes: payloadBytes, identifiers: [] })
+  }
+
+  #onClose(): string {
+    clearInterval(this.#keepAlive)
+    this.#reason ??= CLOSED
+    for (const resolve of this.#requests.values()) resolve({ cmd: 'disconnect', reasonCode: 0 })
+    this.#requests.clear()
+    return this.#reason
+  }
+
+  /** Sends a packet with a free id; resolves with the reply. */
+  async #request(packetOf: (messageId: number) => Packet): Promise<Packet> {
+    while (this.#requests.has(this.#nextId)) this.#nextId = (this.#nextId % MAX_PACKET_ID) + 1
+    const messageId = this.#nextId
+    const reply = await new Promise<Packet>((resolve) => {
+      this.#requests.set(messageId, resolve)
+      this.#send(packetOf(messageId))
+    })
+    if (reply.cmd === 'disconnect') throw new Error(this.#reason)
+    return reply
+  }
+
+  /** Writes all packets of one turn of the event loop together. */
+  #send(packet: Packet): void {
+    if (this.#socket.destroyed || this.#socket.writableEnded) return
+    if (!this.#isCorked) {
+      this.#isCorked = true
+      this.#socket.cork()
+      process.nextTick(() => {
+        this.#isCorked = false
+        this.#socket.uncork()
+      })
+    }
+    this.#socket.write(generate(packet, { protocolVersion: this.version }))
+  }
+}
+
+const PUBLISH = 3
+const CLOSED = 'the broker closed the connection'
+
+function grantsOf({ granted }: ISubackPacket): readonly (number | undefined)[] {
+  return granted.map((grant) => (typeof grant === 'number' ? grant : undefined))
+}
+
+function rejection(topicFilter: string, code: number | undefined): string {
+  const reason = code === undefined || code === 0x80 ? '' : ` (${reasonOf(code)})`
+  return `the broker rejected the subscription to ${topicFilter}${reason}; check the permissions of the user`
+}

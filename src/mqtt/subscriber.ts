@@ -1,0 +1,127 @@
+import { Fifo } from '../domain/fifo.ts'
+import type { MqttMessage } from './message.ts'
+
+export interface MqttSubscription {
+  readonly topicFilter: string
+  /** Whether messages that the broker had retained before the subscription are passed on; otherwise they are skipped. */
+  readonly retained: boolean
+  /**
+   * Called for each message in the order of receipt, while earlier ones are still handled; the message is acknowledged to the broker
+   * when the promise resolves. If it rejects, the subscription ends with the error, and the broker delivers the message again. The
+   * signal aborts when the subscription must end.
+   */
+  readonly onMessage: (message: MqttMessage, signal: AbortSignal) => Promise<void>
+  /** Called when the broker has granted the subscription, at the start or after a reconnect. */
+  readonly onSubscribed: () => void
+  /** Called when the connection is lost, and when a reconnect fails for another reason. */
+  readonly onInterrupted: (reason: string) => void
+}
+
+/** The number of messages of a subscription that are handled at the same time; further ones wait. */
+const WINDOW = 128
+
+interface Task {
+  readonly message: MqttMessage
+  readonly onHandled: () => void
+}
+
+/** The state of one subscription over all connections. */
+export class Subscriber {
+  readonly subscription: MqttSubscription
+  readonly ended: Promise<void>
+  /** Whether the broker has ever granted the subscription. */
+  wasSubscribed = false
+  isLeaving = false
+  #isSubscribed = false
+  readonly #abort = new AbortController()
+  readonly #waiting = new Fifo<Task>()
+  #active = 0
+  #unacknowledged = 0
+  #interruption: string | undefined
+  #end: (error?: unknown) => void = () => undefined
+  readonly #onFailure: (error: unknown) => void
+  #onIdle: (() => void) | undefined
+
+  /** `onFailure` is called when the handler of a message rejects. */
+  constructor(subscription: MqttSubscription, onFailure: (error: unknown) => void) {
+    this.subscription = subscription
+    this.#onFailure = onFailure
+    this.ended = new Promise((resolve, reject) => {
+      this.#end = (error) => (error === undefined ? resolve() : reject(error))
+    })
+  }
+
+  end(error?: unknown): void {
+    this.#abort.abort()
+    this.#end(error)
+  }
+
+  succeeded(): void {
+    if (this.#isSubscribed) return
+    this.wasSubscribed = true
+    this.#isSubscribed = true
+    this.#interruption = undefined
+    if (!this.isLeaving) this.subscription.onSubscribed()
+  }
+
+  interrupted(reason: string): void {
+    this.#isSubscribed = false
+    if (!this.wasSubscribed || reason === this.#interruption || this.isLeaving) return
+    this.#interruption = reason
+    this.subscription.onInterrupted(reason)
+  }
+
+  /** Handles a message; calls `onHandled` when its handler has resolved. Call `acknowledged` once for each call. */
+  handle(message: MqttMessage, onHandled: () => void): void {
+    this.#unacknowledged += 1
+    this.#waiting.push({ message, onHandled })
+    this.#next()
+  }
+
+  acknowledged(): void {
+    this.#unacknowledged -= 1
+    if (this.#unacknowledged === 0) this.#onIdle?.()
+  }
+
+  /** Drops the messages that no handler has, because their connection is lost. */
+  drop(): void {
+    this.#waiting.drain()
+  }
+
+  /** Resolves when all messages are acknowledged, or after the time; then the handlers are aborted. */
+  async drain(timeoutMs: number): Promise<void> {
+    if (this.#unacknowledged > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs)
+        this.#onIdle = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+    this.#abort.abort()
+  }
+
+  #next(): void {
+    while (this.#active < WINDOW && !this.#abort.signal.aborted) {
+      const task = this.#waiting.shift()
+      if (task === undefined) return
+      this.#active += 1
+      void this.#handle(task)
+    }
+  }
+
+  async #handle({ message, onHandled }: Task): Promise<void> {
+    try {
+      await this.subscription.onMessage(message, this.#abort.signal)
+      onHandled()
+    } catch (error) {
+      // While the subscription ends, its messages stay unacknowledged.
+      if (this.isLeaving) this.#onIdle?.()
+      else if (!this.#abort.signal.aborted) this.#onFailure(error)
+    } finally {
+      this.#active -= 1
+      this.#next()
+    }
+  }
+}
