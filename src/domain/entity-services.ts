@@ -1,5 +1,6 @@
 import type { EndDevice, Gateway, GatewayStatus, Organization, OrganizationStatus } from './entities.ts'
 import { checkGatewayConfig } from './gateway-config.ts'
+import { refuseOverlap } from './gateway-topics/subscription.ts'
 import { normalExternalId } from './external-id.ts'
 import { found, invalid, jsonObject, LIMITS, optionalBytes, optionalText, requiredId, requiredText } from './fields.ts'
 import type { IdGenerator } from './ids.ts'
@@ -150,7 +151,8 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
       status: 'active',
     } as const
     checkGatewayConfig(gateway.gatewayType, gateway.gatewayConfig)
-    return await this.repository.create({ gatewayId: this.newId(), ...gateway }, options)
+    const created = { gatewayId: this.newId(), ...gateway }
+    return await this.repository.create(created, options, (all) => refuseOverlap(created, null, all))
   }
 
   /** Lists a page; empty for an unknown organization. A page of large configs can have fewer items than requested. */
@@ -173,12 +175,14 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
       if (name !== undefined) optionalText('name', name, LIMITS.name)
       if (gatewayType !== undefined) requiredText('gateway_type', gatewayType, LIMITS.gatewayType)
       const gatewayConfig = text === undefined ? undefined : configOf(text)
-      if (gatewayType !== undefined || gatewayConfig !== undefined) {
-        const stored = await this.repository.get(id, options)
-        if (stored === null) return null
-        checkGatewayConfig(gatewayType ?? stored.gatewayType, gatewayConfig ?? stored.gatewayConfig)
-      }
-      return await this.repository.update(id, { name, gatewayType, gatewayConfig, status }, options)
+      const change = { name, gatewayType, gatewayConfig, status }
+      if (gatewayType === undefined && gatewayConfig === undefined) return this.repository.update(id, change, options)
+      return await this.repository.update(id, change, options, async (stored, all) => {
+        const { gatewayType: storedType, gatewayConfig: storedConfig } = stored
+        const next = { ...stored, gatewayType: gatewayType ?? storedType, gatewayConfig: gatewayConfig ?? storedConfig }
+        checkGatewayConfig(next.gatewayType, next.gatewayConfig)
+        await refuseOverlap(next, stored, all)
+      })
     })
   }
 }

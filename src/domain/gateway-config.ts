@@ -2,15 +2,14 @@ import { z } from 'zod'
 import type { Gateway, JsonObject } from './entities.ts'
 import { GatewayConfigError } from './errors.ts'
 import { invalid } from './fields.ts'
+import { isTopicFilter } from './gateway-topics/topic-filter.ts'
 
-const SCHEMES = { 'mqtt:': 1883, 'mqtts:': 8883 } as const
+/** The default port of each scheme of a broker's URL. */
+export const DEFAULT_PORTS: Readonly<Record<string, number>> = { 'mqtt:': 1883, 'mqtts:': 8883 }
 const MAX_PORT = 65_535
 
-/** A topic filter (MQTT 3.1.1, 4.7.1): wildcards are whole levels, and # is the last. */
-const TOPIC_FILTER = /^(([^+#\0/]*|\+)\/)*([^+#\0/]*|\+|#)$/
 /** A level of a topic without wildcards. */
 const LEVEL = /^[^+#\0/]+$/
-const MAX_TOPIC_BYTES = 65_535
 
 /** Text in PEM (RFC 7468) with a block whose label ends in `label`; whether it can be used shows the first connection. */
 function pem(label: string) {
@@ -21,11 +20,16 @@ function pem(label: string) {
 const broker = {
   broker_url: z
     .string()
-    .refine((url) => URL.canParse(url) && new URL(url).protocol in SCHEMES && new URL(url).hostname !== '', {
+    .refine((url) => URL.canParse(url) && new URL(url).protocol in DEFAULT_PORTS && new URL(url).hostname !== '', {
       error: 'expected mqtt://host:port or mqtts://host:port',
     })
     .optional(),
-  host: z.string().min(1).optional(),
+  host: z
+    .string()
+    .refine((host) => URL.canParse(`mqtt://${bracketed(host)}:1`), {
+      error: 'expected a host name or an IP address, without scheme and port',
+    })
+    .optional(),
   port: z.int().min(1).max(MAX_PORT).optional(),
   username: z.string().optional(),
   password: z.string().optional(),
@@ -34,13 +38,7 @@ const broker = {
   key: pem('PRIVATE KEY').optional(),
 }
 
-const topic = z
-  .string()
-  .min(1)
-  .refine((filter) => TOPIC_FILTER.test(filter) && Buffer.byteLength(filter) <= MAX_TOPIC_BYTES, {
-    error: 'expected an MQTT topic filter such as site/+',
-  })
-  .optional()
+const topic = z.string().refine(isTopicFilter, { error: 'expected an MQTT topic filter such as site/+' }).optional()
 const applicationId = z
   .string()
   .max(255)
@@ -57,7 +55,7 @@ const KEYS = {
 } as const
 
 export type GatewayType = keyof typeof KEYS
-type BrokerType = Exclude<GatewayType, 'print'>
+export type BrokerType = Exclude<GatewayType, 'print'>
 
 interface BrokerKeys {
   readonly broker_url?: string | undefined
@@ -93,7 +91,7 @@ const lenient = {
 } as const
 
 /** Returns the type of a gateway, in any case; undefined for an unknown type. */
-function gatewayTypeOf(name: string): GatewayType | undefined {
+export function gatewayTypeOf(name: string): GatewayType | undefined {
   const type = name.toLowerCase()
   return isGatewayType(type) ? type : undefined
 }
@@ -140,7 +138,10 @@ export type GatewayBrokerConfig = GatewayBroker & {
  * Parses the config of a gateway that subscribes to a broker, ignoring unknown keys. Throws a GatewayConfigError that names the key,
  * without values because they may be passwords.
  */
-export function gatewayBrokerConfig(type: BrokerType, { organizationId, gatewayConfig }: Gateway): GatewayBrokerConfig {
+export function gatewayBrokerConfig(
+  type: BrokerType,
+  { organizationId, gatewayConfig }: Pick<Gateway, 'organizationId' | 'gatewayConfig'>,
+): GatewayBrokerConfig {
   if (type === 'mqtt' || type === 'emqx') {
     const config = parsed(lenient.mqtt, gatewayConfig)
     return {
@@ -163,7 +164,7 @@ function parsed<T extends z.ZodType>(schema: T, config: JsonObject): z.output<T>
 }
 
 function brokerOf(config: BrokerKeys): GatewayBroker {
-  const { broker_url: url, host = '', port = SCHEMES['mqtt:'], username, password, ca, cert, key } = config
+  const { broker_url: url, host = '', port = DEFAULT_PORTS['mqtt:'], username, password, ca, cert, key } = config
   return { brokerUrl: url ?? `mqtt://${bracketed(host)}:${port}`, username, password, ca, cert, key }
 }
 

@@ -34,7 +34,7 @@ export type NewGateway = Pick<
 >
 
 /** The fields to change; undefined keeps a value. `updatedAt` always changes. */
-type Change<T> = { readonly [K in keyof T]?: T[K] | undefined }
+export type Change<T> = { readonly [K in keyof T]?: T[K] | undefined }
 export type OrganizationChange = Change<Pick<Organization, 'name' | 'status'>>
 export type EndDeviceChange = Change<Pick<EndDevice, 'name' | 'payloadConversion' | 'externalId'>>
 export type GatewayChange = Change<Pick<Gateway, 'name' | 'gatewayType' | 'gatewayConfig' | 'status'>>
@@ -63,7 +63,22 @@ export interface EndDeviceRepository extends Repository<EndDevice, NewEndDevice,
   findByExternalId(organizationId: string, externalId: string, options?: CallOptions): Promise<EndDevice | null>
 }
 
+/** The gateways of an organization that are not deleted, in pages. */
+export type GatewayPages = AsyncIterable<readonly Gateway[]>
+
+/**
+ * `check` can refuse a write by throwing, depending on all gateways of the organization. Writes with a check in one
+ * organization run one after the other, so no gateway changes unseen meanwhile.
+ */
 export interface GatewayRepository extends Repository<Gateway, NewGateway, GatewayChange> {
+  create(gateway: NewGateway, options?: CallOptions, check?: (all: GatewayPages) => Promise<void>): Promise<Gateway>
+  /** `check` gets the stored gateway. */
+  update(
+    id: string,
+    change: GatewayChange,
+    options?: CallOptions,
+    check?: (stored: Gateway, all: GatewayPages) => Promise<void>,
+  ): Promise<Gateway | null>
   list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<Gateway>>
 }
 

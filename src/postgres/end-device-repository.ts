@@ -32,7 +32,7 @@ export class PostgresEndDeviceRepository extends PostgresRepository<EndDevice> i
   }
 
   async list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<EndDevice>> {
-    return await this.page([organizationId], page, options)
+    return await this.page(this.runner(options), [organizationId], page)
   }
 
   async findByExternalId(organizationId: string, externalId: string, options?: CallOptions): Promise<EndDevice | null> {

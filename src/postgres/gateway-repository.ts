@@ -2,15 +2,31 @@ import type { Gateway } from '../domain/entities.ts'
 import type { ReadPoint } from '../domain/gateway-orchestration/version.ts'
 import type {
   CallOptions,
+  GatewayChange,
+  GatewayPages,
   GatewayRepository,
   GatewayTable,
   GatewayVersion,
+  NewGateway,
   Page,
+  PageCursor,
   PageRequest,
 } from '../domain/ports.ts'
-import type { PostgresDatabase, Statement } from './database.ts'
+import type { PostgresDatabase, Run, Statement } from './database.ts'
 import { parseLsn } from './replication/change.ts'
 import { PostgresRepository } from './repository.ts'
+
+/** Held until the end of the transaction: the checked writes of one organization run one after the other. */
+const LOCK_ORGANIZATION: Statement = {
+  name: 'lock_gateways_of_organization',
+  text: `SELECT pg_advisory_xact_lock(hashtextextended('gateways ' || $1, 0))`,
+}
+const LOCK_OWNER: Statement = {
+  name: 'lock_gateways_of_owner',
+  text: `SELECT pg_advisory_xact_lock(hashtextextended('gateways ' || organization_id, 0)) FROM gateways WHERE gateway_id = $1`,
+}
+/** A config can have 64 KiB. */
+const CHECKED_PAGE_SIZE = 500
 
 const VERSIONS_PAGE_SIZE = 500
 const VERSIONS: Statement = {
@@ -48,8 +64,47 @@ export class PostgresGatewayRepository extends PostgresRepository<Gateway> imple
     })
   }
 
+  override async create(
+    gateway: NewGateway,
+    options?: CallOptions,
+    check?: (all: GatewayPages) => Promise<void>,
+  ): Promise<Gateway> {
+    if (check === undefined) return await super.create(gateway, options)
+    return await this.database.transaction(async (run) => {
+      await run(LOCK_ORGANIZATION, [gateway.organizationId])
+      await check(this.#all(run, gateway.organizationId))
+      return await this.insertRow(run, gateway)
+    }, options)
+  }
+
+  /** Reads the row after it has the lock: a statement reads the rows that were committed before it began. */
+  override async update(
+    id: string,
+    change: GatewayChange,
+    options?: CallOptions,
+    check?: (stored: Gateway, all: GatewayPages) => Promise<void>,
+  ): Promise<Gateway | null> {
+    if (check === undefined) return await super.update(id, change, options)
+    return await this.database.transaction(async (run) => {
+      await run(LOCK_OWNER, [id])
+      const [stored] = await run<Gateway>(this.statements.get, [id])
+      if (stored === undefined) return null
+      await check(stored, this.#all(run, stored.organizationId))
+      return await this.updateRow(run, id, change)
+    }, options)
+  }
+
+  async *#all(run: Run, organizationId: string): GatewayPages {
+    let after: PageCursor | null = null
+    do {
+      const page: Page<Gateway> = await this.page(run, [organizationId], { size: CHECKED_PAGE_SIZE, after })
+      yield page.items
+      after = page.next
+    } while (after !== null)
+  }
+
   async list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<Gateway>> {
-    return await this.page([organizationId], page, options)
+    return await this.page(this.runner(options), [organizationId], page)
   }
 
   /**

@@ -31,7 +31,7 @@ export class PostgresOrganizationRepository extends PostgresRepository<Organizat
   }
 
   async list(page: PageRequest, options?: CallOptions): Promise<Page<Organization>> {
-    return await this.page([], page, options)
+    return await this.page(this.runner(options), [], page)
   }
 
   /**

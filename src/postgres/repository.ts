@@ -1,8 +1,8 @@
 import type { QueryResultRow } from 'pg'
 import { DomainError } from '../domain/errors.ts'
 import { toRfc3339, type Instant } from '../domain/instant.ts'
-import type { CallOptions, Page, PageRequest } from '../domain/ports.ts'
-import type { PostgresDatabase, Statement } from './database.ts'
+import type { CallOptions, Change, Page, PageRequest } from '../domain/ports.ts'
+import type { PostgresDatabase, Run, Statement } from './database.ts'
 import { violation } from './errors.ts'
 
 interface StoredEntity extends QueryResultRow {
@@ -91,12 +91,16 @@ export abstract class PostgresRepository<T extends StoredEntity> {
   }
 
   async create(entity: Partial<T>, options?: CallOptions): Promise<T> {
+    return await this.insertRow(this.runner(options), entity)
+  }
+
+  protected async insertRow(run: Run, entity: Partial<T>): Promise<T> {
     const values = this.statements.created.map((property) => entity[property])
-    const created = await this.first(this.statements.create, values, options).catch((cause: unknown) => {
+    const [created] = await run<T>(this.statements.create, values).catch((cause: unknown) => {
       if (violation(cause)?.kind !== 'foreign_key') throw this.#translated(cause, entity)
-      return null
+      return []
     })
-    if (created === null) throw new DomainError('not_found', `Organization not found: ${entity['organizationId']}`)
+    if (created === undefined) throw new DomainError('not_found', `Organization not found: ${entity['organizationId']}`)
     return created
   }
 
@@ -104,11 +108,16 @@ export abstract class PostgresRepository<T extends StoredEntity> {
     return await this.first(this.statements.get, [id], options)
   }
 
-  async update(id: string, change: Partial<T>, options?: CallOptions): Promise<T | null> {
+  async update(id: string, change: Change<T>, options?: CallOptions): Promise<T | null> {
+    return await this.updateRow(this.runner(options), id, change)
+  }
+
+  protected async updateRow(run: Run, id: string, change: Change<T>): Promise<T | null> {
     const values = this.#table.changeable.map((property) => change[property] ?? null)
-    return await this.first(this.statements.update, [id, ...values], options).catch((cause: unknown) => {
+    const [updated] = await run<T>(this.statements.update, [id, ...values]).catch((cause: unknown) => {
       throw this.#translated(cause, change)
     })
+    return updated ?? null
   }
 
   async delete(id: string, options?: CallOptions): Promise<T | null> {
@@ -116,14 +125,10 @@ export abstract class PostgresRepository<T extends StoredEntity> {
   }
 
   /** Reads a page; `owner` is the organization, if the entity has one. Fetches one more row to detect whether a page follows. */
-  protected async page(
-    owner: readonly string[],
-    { size, after }: PageRequest,
-    options?: CallOptions,
-  ): Promise<Page<T>> {
+  protected async page(run: Run, owner: readonly string[], { size, after }: PageRequest): Promise<Page<T>> {
     const statement = after === null ? this.statements.firstPage : this.statements.laterPage
     const position = after === null ? [] : [toRfc3339(after.createdAt), after.id]
-    const rows = await this.database.query<T>(statement, [...owner, size + 1, ...position], options)
+    const rows = await run<T>(statement, [...owner, size + 1, ...position])
     const items = rows.slice(0, size)
     const last = items.at(-1)
     if (rows.length <= size || last === undefined) return { items, next: null }
@@ -131,7 +136,7 @@ export abstract class PostgresRepository<T extends StoredEntity> {
   }
 
   /** Returns `already_exists` for a value that another row has; any other error unchanged. */
-  #translated(cause: unknown, values: Partial<T>): unknown {
+  #translated(cause: unknown, values: Change<T>): unknown {
     const { kind, id, unique } = this.#table
     const violated = violation(cause)
     if (violated?.kind !== 'unique') return cause
@@ -140,6 +145,10 @@ export abstract class PostgresRepository<T extends StoredEntity> {
         ? `${unique.field} ${String(values[unique.property])}`
         : String(values[id])
     return new DomainError('already_exists', `${kind} already exists: ${taken}`, { cause })
+  }
+
+  protected runner(options: CallOptions | undefined): Run {
+    return (statement, values) => this.database.query(statement, values, options)
   }
 
   protected async first(statement: Statement, values: readonly unknown[], options?: CallOptions): Promise<T | null> {

@@ -1,0 +1,141 @@
+import { describe, expect, it } from 'vitest'
+import type { JsonObject } from '../entities.ts'
+import { receivesSame, refuseOverlap, subscriptionOf } from './subscription.ts'
+
+const gateway = (gatewayType: string, gatewayConfig: JsonObject, gatewayId = 'g1') => ({
+  gatewayId,
+  organizationId: 'o1',
+  gatewayType,
+  gatewayConfig,
+})
+
+const PEM = ['CERTIFICATE', 'PRIVATE KEY'].map((label) => `-----BEGIN ${label}-----\nM\n-----END ${label}-----\n`)
+const TLS = { broker_url: 'mqtts://b', cert: PEM[0] ?? '', key: PEM[1] ?? '' }
+
+describe('G-16: the subscription of a gateway', () => {
+  it.each([
+    [{ host: 'B.example.COM' }, 'b.example.com', 1883],
+    [{ host: 'b.example.com.', port: 1884 }, 'b.example.com', 1884],
+    [{ broker_url: 'mqtt://b' }, 'b', 1883],
+    [{ broker_url: 'MQTT://b:1883/' }, 'b', 1883],
+    [{ broker_url: 'mqtts://b' }, 'b', 8883],
+    [{ host: '::1' }, '[::1]', 1883],
+    [{ host: '[::0:1]' }, '[::1]', 1883],
+    [{ broker_url: 'mqtt://[0:0::1]' }, '[::1]', 1883],
+    [{ host: '127.0.0.1', port: 80 }, '127.0.0.1', 80],
+    [{ host: '127.1' }, '127.0.0.1', 1883],
+  ])('with the config %j is at host %s and port %d', (config, host, port) => {
+    expect(subscriptionOf(gateway('mqtt', config))).toMatchObject({ host, port })
+  })
+
+  it.each([
+    ['print', { host: 'b' }],
+    ['x', { host: 'b' }],
+    ['mqtt', {}],
+    ['mqtt', { host: '' }],
+    ['mqtt', { host: 'b', topic: '#/a' }],
+  ])('of the type %s with the config %j does not exist', (type, config) => {
+    expect(subscriptionOf(gateway(type, config))).toBeNull()
+  })
+})
+
+describe('G-16: two gateways of one organization', () => {
+  it.each([
+    [
+      ['mqtt', { host: 'b' }],
+      ['emqx', { broker_url: 'mqtt://B:1883' }],
+    ],
+    [
+      ['MQTT', { host: 'b', topic: 'o1/d1' }],
+      ['mqtt', { host: 'b' }],
+    ],
+    [
+      ['mqtt', { host: 'b', topic: '#' }],
+      ['ttn', { host: 'b' }],
+    ],
+    [
+      ['ttn', { host: 'b' }],
+      ['ttn', { host: 'b', application_id: 'a1' }],
+    ],
+    [
+      ['mqtt', { host: 'b', password: 'old' }],
+      ['mqtt', { host: 'b', password: 'new' }],
+    ],
+    [
+      ['mqtt', { host: 'b', topic: '$share/g/a' }],
+      ['mqtt', { host: 'b', topic: '$share/g/a' }],
+    ],
+  ] as const)('receive the same messages: %j and %j', (a, b) => {
+    expect(receivesSameMessages(a, b)).toEqual([true, true])
+  })
+
+  it.each([
+    [
+      ['mqtt', { host: 'b' }],
+      ['mqtt', { host: 'c' }],
+    ],
+    [
+      ['mqtt', { host: 'b' }],
+      ['mqtt', { host: 'b', port: 1884 }],
+    ],
+    [
+      ['mqtt', { host: 'b' }],
+      ['chirpstack', { host: 'b' }],
+    ],
+    [
+      ['ttn', { host: 'b', application_id: 'a1' }],
+      ['ttn', { host: 'b', application_id: 'a2' }],
+    ],
+    [
+      ['mqtt', { host: 'b', username: 'u1' }],
+      ['mqtt', { host: 'b', username: 'u2' }],
+    ],
+    [
+      ['mqtt', { broker_url: 'mqtt://u1:p@b' }],
+      ['mqtt', { host: 'b' }],
+    ],
+    [
+      ['mqtt', TLS],
+      ['mqtt', { broker_url: 'mqtts://b' }],
+    ],
+  ] as const)('do not, or not for certain: %j and %j', (a, b) => {
+    expect(receivesSameMessages(a, b)).toEqual([false, false])
+  })
+
+  it('are refused with both topics, shortened, and the other id', async () => {
+    const topic = `o1/${'x'.repeat(10_000)}`
+    const refused = refuseOverlap(
+      gateway('mqtt', { host: 'b', topic }),
+      null,
+      pages(gateway('mqtt', { host: 'b' }, 'g2')),
+    )
+    const message =
+      /^gateway_config: topic filter o1\/x{197}… overlaps o1\/\+ of gateway g2 at b:1883, so messages would be stored twice; /
+    await expect(refused).rejects.toMatchObject({
+      code: 'failed_precondition',
+      message: expect.stringMatching(message),
+    })
+  })
+
+  it('are not refused for an update that changes nothing of what the gateway receives', async () => {
+    const before = gateway('mqtt', { host: 'b' })
+    const other = gateway('mqtt', { host: 'b' }, 'g2')
+    const change = { host: 'B', password: 'new' }
+    await expect(refuseOverlap(gateway('emqx', change), before, pages(other))).resolves.toBeUndefined()
+    await expect(refuseOverlap(gateway('mqtt', { host: 'b', topic: '#' }), before, pages(other))).rejects.toThrow('g2')
+    await expect(refuseOverlap(before, null, pages(before))).resolves.toBeUndefined()
+  })
+})
+
+type Case = readonly [type: string, config: JsonObject]
+
+function receivesSameMessages(...[a, b]: readonly [Case, Case]): readonly boolean[] {
+  const [first, second] = [subscriptionOf(gateway(...a)), subscriptionOf(gateway(...b))]
+  if (first === null || second === null) throw new Error('the config is invalid')
+  return [receivesSame(first, second), receivesSame(second, first)]
+}
+
+async function* pages(...gateways: readonly ReturnType<typeof gateway>[]) {
+  const times = { name: '', status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null } as const
+  yield gateways.map((each) => ({ ...each, ...times }))
+}
