@@ -31,8 +31,11 @@ it('E-6: every device publishes to its own topic in turn', async () => {
       topics.push(topic)
       if (topics.length === devices.length * 2) received.dispatchEvent(new Event('enough'))
     }
-    const listener = { topicFilter: '#', retained: false, onMessage, onSubscribed, onInterrupted: () => undefined }
-    subscription = sessionAt(brokerAt(brokerUrl)).subscribe(listener, stop.signal)
+    const listener = { onMessage, mayFinish: () => false, onSubscribed, onInterrupted: () => undefined }
+    subscription = sessionAt(brokerAt(brokerUrl)).subscribe(
+      { topicFilter: '#', retained: false, ...listener },
+      stop.signal,
+    )
   })
   const publisher = await connectMqttPublisher({ brokerUrl, clientId: randomUUID() })
   onTestFinished(() => publisher.close())

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { freePort } from '../../test/rig/servers.ts'
 import type { Gateway, JsonObject } from '../../src/domain/entities.ts'
@@ -277,5 +279,28 @@ describe('a shutdown', () => {
     expect(await service.stop()).toBe(0)
     for (const { gatewayId } of [waiting, connecting, running])
       expect(service.history(gatewayId).at(-1)).toBe('stopped')
+  })
+
+  test('G-10: stores and acknowledges the messages in flight, so that a restart repeats none', async () => {
+    const own = subscribed(1)
+    await rig.insert(own)
+    const first = await rig.serve()
+    await first.until(own.gatewayId, 'running')
+    const client = await publisher()
+    await client.publish('o1/d1', Buffer.from('0'))
+    await rig.untilEnvelopes(1)
+    const pid = Number(await readFile(join(rig.nats.dataDir, 'server.pid'), 'utf8'))
+    process.kill(pid, 'SIGSTOP')
+    onTestFinished(() => void process.kill(pid, 'SIGCONT'))
+    for (let number = 1; number <= 200; number++) await client.publish('o1/d1', Buffer.from(String(number)))
+    const stopped = first.stop()
+    await expect.poll(() => first.readiness(), WAIT).toContain('stopping')
+    process.kill(pid, 'SIGCONT')
+    expect(await stopped).toBe(0)
+    const second = await rig.serve()
+    await second.until(own.gatewayId, 'running')
+    await client.publish('o1/d1', Buffer.from('201'))
+    const numbers = (await rig.untilEnvelopes(202)).map(({ payload }) => Number(Buffer.from(payload).toString()))
+    expect(numbers).toEqual(Array.from({ length: 202 }, (_, number) => number))
   })
 })

@@ -77,10 +77,20 @@ function mqttRunner(parts: MqttRunnerParts, type: Exclude<GatewayType, 'print'>,
         await store(parts, { ...run, signal }, source, message, turns)
         run.received()
       },
+      mayFinish: () => isOwned(run),
       onSubscribed: run.succeeded,
       onInterrupted: run.interrupted,
     }
     await session.subscribe(subscription, run.signal)
+  }
+}
+
+function isOwned({ assertOwned }: GatewayRun): boolean {
+  try {
+    assertOwned()
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -102,7 +102,7 @@ export class MqttSession {
     subscriber.isLeaving = true
     this.#leaving += 1
     if (this.#leaving === this.#subscribers.size) this.#link?.acks.hold()
-    await subscriber.drain(DRAIN_MS)
+    if (subscriber.subscription.mayFinish()) await subscriber.drain(DRAIN_MS)
     subscriber.end()
   }
 

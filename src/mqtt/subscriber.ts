@@ -11,6 +11,8 @@ export interface MqttSubscription {
    * signal aborts when the subscription must end.
    */
   readonly onMessage: (message: MqttMessage, signal: AbortSignal) => Promise<void>
+  /** Returns whether a stop may wait until the messages in flight are acknowledged; otherwise it ends immediately. */
+  readonly mayFinish: () => boolean
   /** Called when the broker has granted the subscription, at the start or after a reconnect. */
   readonly onSubscribed: () => void
   /** Called when the connection is lost, and when a reconnect fails for another reason. */

@@ -346,8 +346,10 @@ describe('GatewayOrchestrator', () => {
     expect(runs).toHaveLength(2)
     expect(store.get('b')?.status.lastError).toBe('another instance may run the gateway')
     owned.add('a')
-    await store.get('a')?.stop(5_000)
-    expect(() => runs[0]?.assertOwned()).toThrow('aborted')
+    const stopped = store.get('a')?.stop(5_000)
+    expect(() => runs[0]?.assertOwned()).not.toThrow()
+    await stopped
+    expect(() => runs[0]?.assertOwned()).toThrow('has ended')
   })
 
   it('G-17: reports messages that cannot be envelopes, and keeps their count until the process ends', async () => {

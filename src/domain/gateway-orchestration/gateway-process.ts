@@ -8,7 +8,10 @@ import { isFailing, retryDelayMs, type RetryPolicy } from './retry.ts'
 export interface GatewayRun {
   readonly gateway: Gateway
   readonly signal: AbortSignal
-  /** Throws if the run has ended or another instance may run the gateway; then the runner must not publish. */
+  /**
+   * Throws if the run has ended or another instance may run the gateway; then the runner must not publish. After the signal has aborted,
+   * it may still publish what it has received.
+   */
   readonly assertOwned: () => void
   /** Reports that the runner is connected; resets the count of consecutive failures. */
   readonly succeeded: () => void
@@ -74,6 +77,7 @@ export class GatewayProcess {
   #status: GatewayProcessStatus
   #refusals: Refusals | undefined
   #stopped: Promise<void> | undefined
+  #isAbandoned = false
 
   constructor(gateway: Gateway, runner: GatewayRunner, context: GatewayProcessContext) {
     this.fingerprint = configFingerprint(gateway)
@@ -113,6 +117,7 @@ export class GatewayProcess {
     )
     const abandoned = await Promise.race([this.#ended.then(() => false), timedOut])
     timeout.abort()
+    this.#isAbandoned = abandoned
     if (abandoned) this.#emit({ type: 'abandoned', afterMs: timeoutMs })
   }
 
@@ -157,10 +162,13 @@ export class GatewayProcess {
       await this.#runner({
         gateway: this.#gateway,
         signal: this.#stop.signal,
-        assertOwned: () => this.#assertOwned(),
+        assertOwned: () => {
+          if (!current || this.#isAbandoned) throw new Error('the gateway process has ended')
+          this.#assertOwned()
+        },
         succeeded: whileCurrent(() => this.#succeeded()),
         interrupted: (reason) => whileCurrent(() => this.#interrupted(reason))(),
-        received: whileCurrent(() => this.#change({ messages: this.#status.messages + 1 })),
+        received: () => this.#change({ messages: this.#status.messages + 1 }),
         refused: (reason, error) => whileCurrent(() => this.#refused(reason, error))(),
       })
       return new Error('the runner ended without an error')
@@ -172,7 +180,6 @@ export class GatewayProcess {
   }
 
   #assertOwned(): void {
-    this.#stop.signal.throwIfAborted()
     if (!this.#context.owns(this.#gateway.gatewayId)) throw new Error('another instance may run the gateway')
   }
 

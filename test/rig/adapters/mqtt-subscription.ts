@@ -73,7 +73,8 @@ export function subscribe(session: MqttSession, topicFilter: string, { retained 
     })
   const onSubscribed = (): void => states.push('subscribed')
   const onInterrupted = (reason: string): void => states.push(`interrupted: ${reason}`)
-  const ended = session.subscribe({ topicFilter, retained, onMessage, onSubscribed, onInterrupted }, abort.signal)
+  const listener = { onMessage, mayFinish: () => true, onSubscribed, onInterrupted }
+  const ended = session.subscribe({ topicFilter, retained, ...listener }, abort.signal)
   ended.catch(() => undefined)
   const stop = async (): Promise<void> => {
     abort.abort()

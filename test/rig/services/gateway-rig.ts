@@ -59,6 +59,11 @@ export class RunningService extends ServiceProcess {
     return Object.fromEntries(gateways.map((report) => [String(report['gateway_id']), report]))
   }
 
+  /** Returns the response of `GET /readyz`. */
+  async readiness(): Promise<string> {
+    return await (await fetch(`http://127.0.0.1:${this.#port}/readyz`)).text()
+  }
+
   /** Returns the response of `GET /metrics`. */
   async metrics(): Promise<string> {
     return await (await fetch(`http://127.0.0.1:${this.#port}/metrics`)).text()
