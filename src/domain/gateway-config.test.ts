@@ -55,6 +55,14 @@ describe('the config of a gateway', () => {
     expect(gatewayBrokerConfig('ttn', gateway(TLS))).toMatchObject({ cert: CERT, key: KEY, retained: false })
   })
 
+  it('runs with a stored URL and topic that can no longer be written', () => {
+    const config = { broker_url: 'mqtt://u:p@b/x', port: 1, topic: 'o1//d1', other: 1 }
+    expect(gatewayBrokerConfig('mqtt', gateway(config))).toMatchObject({
+      brokerUrl: 'mqtt://u:p@b/x',
+      topicFilter: 'o1//d1',
+    })
+  })
+
   it('O-42 masks the password and the key of a client certificate', () => {
     expect(maskSecrets({ ...TLS, password: 'hunter2' })).toEqual({ ...TLS, key: '***', password: '***' })
   })
@@ -82,15 +90,15 @@ describe('the check of a config before it is stored', () => {
   it.each([
     ['mqqt', {}, 'gateway_type must be one of mqtt, emqx, chirpstack, ttn, print, not "mqqt"'],
     ['constructor', {}, 'gateway_type must be one of'],
-    ['mqtt', { hots: 'b' }, 'gateway_config: Unrecognized key: "hots"'],
+    ['mqtt', { hots: 'b' }, 'gateway_config: hots: unknown key; did you mean "host"?'],
     ['mqtt', { host: 'b', port: 0 }, 'gateway_config: port: '],
     ['mqtt', { host: 'b', broker_url: 'mqtt://b' }, 'expected "broker_url"'],
     ['mqtt', { topic: 'a/+' }, 'expected "broker_url"'],
     ['mqtt', { host: 'b', topic: 'a/b+' }, 'gateway_config: topic: expected an MQTT topic filter'],
     ['mqtt', { host: 'b', topic: '#/a' }, 'gateway_config: topic: expected an MQTT topic filter'],
     ['mqtt', { host: 'b', topic: 'a'.repeat(65_536) }, 'gateway_config: topic: expected an MQTT topic filter'],
-    ['mqtt', { host: 'b', application_id: 'x' }, 'Unrecognized key: "application_id"'],
-    ['chirpstack', { host: 'b', topic: 'x' }, 'Unrecognized key: "topic"'],
+    ['mqtt', { host: 'b', application_id: 'x' }, 'application_id: unknown key; expected one of broker_url, host, port'],
+    ['chirpstack', { host: 'b', topic: 'x' }, 'topic: unknown key; expected one of'],
     ['ttn', { host: 'b', application_id: 'a/b' }, 'gateway_config: application_id: expected the id of an application'],
     ['ttn', { host: 'b', application_id: '+' }, 'gateway_config: application_id: expected the id of an application'],
     ['ttn', { host: 7 }, 'gateway_config: host: '],
@@ -102,10 +110,16 @@ describe('the check of a config before it is stored', () => {
     ['mqtt', { ...TLS, broker_url: 'mqtt://b' }, 'gateway_config: expected a "broker_url" with mqtts://'],
     ['chirpstack', { host: 'b', cert: CERT, key: KEY }, 'gateway_config: expected a "broker_url" with mqtts://'],
     ['mqtt', { host: 'b', retained: 1 }, 'gateway_config: retained: '],
-    ['ttn', { host: 'b', retained: true }, 'Unrecognized key: "retained"'],
+    ['ttn', { host: 'b', retained: true }, 'retained: unknown key; expected one of'],
   ])('G-16 rejects a gateway of type %s with %.60j', (type, config, message) => {
     const refused = expect.objectContaining({ code: 'invalid_argument', message: expect.stringContaining(message) })
     expect(() => checkGatewayConfig(type, config)).toThrow(refused)
+  })
+
+  it('G-16 names at most five problems', () => {
+    const config = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`${index}`.repeat(1000), 1]))
+    const message = expect.stringMatching(/^gateway_config: .{1,1000}$/)
+    expect(() => checkGatewayConfig('mqtt', config)).toThrow(expect.objectContaining({ message }))
   })
 
   it.each([

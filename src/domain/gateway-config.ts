@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { editDistance } from './edit-distance.ts'
 import type { Gateway, JsonObject } from './entities.ts'
 import { GatewayConfigError } from './errors.ts'
 import { invalid } from './fields.ts'
@@ -22,11 +23,12 @@ const broker = {
     .string()
     .refine((url) => URL.canParse(url) && new URL(url).protocol in DEFAULT_PORTS && new URL(url).hostname !== '', {
       error: 'expected mqtt://host:port or mqtts://host:port',
+      abort: true,
     })
     .optional(),
   host: z
     .string()
-    .refine((host) => URL.canParse(`mqtt://${bracketed(host)}:1`), {
+    .refine((host) => URL.canParse(`mqtt://${bracketed(host)}:1`) && !/[/@?#]/.test(host), {
       error: 'expected a host name or an IP address, without scheme and port',
     })
     .optional(),
@@ -44,6 +46,18 @@ const applicationId = z
   .max(255)
   .regex(LEVEL, { error: 'expected the id of an application, without / + and #' })
   .optional()
+
+/** What a config that is written must fulfil as well; stored gateways run without it. */
+const writtenUrl = broker.broker_url
+  .refine((url) => url === undefined || (new URL(url).username === '' && new URL(url).password === ''), {
+    error: 'expected a URL without user and password; use "username" and "password"',
+  })
+  .refine((url) => url === undefined || /^\w+:\/\/[^/?#]*\/?$/.test(url.trim()), {
+    error: 'expected a URL without a path: MQTT has none',
+  })
+const writtenTopic = topic.refine((filter) => filter?.split('/').includes('') !== true, {
+  error: 'expected levels that are not empty, as in {organization_id}/{end_device_id}',
+})
 
 /** The keys of each type of gateway; `emqx` is another name of `mqtt`. A printer has any keys. */
 const KEYS = {
@@ -112,8 +126,19 @@ export function checkGatewayConfig(typeName: string, config: JsonObject): void {
   }
   const keys = KEYS[type]
   if (keys === null || Object.keys(config).length === 0) return
-  const checked = withBroker(z.strictObject(keys)).safeParse(config)
-  if (!checked.success) throw invalid(problemsOf(checked.error))
+  const checked = writtenSchema(keys).safeParse(config)
+  if (!checked.success) throw invalid(problemsOf(checked.error, Object.keys(keys)))
+}
+
+function writtenSchema(keys: NonNullable<(typeof KEYS)[GatewayType]>) {
+  const written = { ...keys, broker_url: writtenUrl, ...('topic' in keys ? { topic: writtenTopic } : {}) }
+  return withBroker(z.strictObject(written)).refine(
+    ({ port, broker_url: url }) => port === undefined || url === undefined,
+    {
+      error: 'expected the port in "broker_url"; "port" belongs to "host"',
+      path: ['port'],
+    },
+  )
 }
 
 /** The broker of a gateway. */
@@ -172,6 +197,23 @@ function bracketed(host: string): string {
   return host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
 }
 
-function problemsOf(error: z.ZodError): string {
-  return `gateway_config: ${error.issues.map((issue) => [...issue.path, issue.message].join(': ')).join('; ')}`
+const MAX_PROBLEMS = 5
+const MAX_KEY_LENGTH = 40
+
+/** Names each key that is wrong, without values. Few and short, because an error must fit into the headers of a response. */
+function problemsOf(error: z.ZodError, keys: readonly string[] = []): string {
+  const problems = error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => `${key.slice(0, MAX_KEY_LENGTH)}: unknown key; ${keyHint(key, keys)}`)
+      : [[...issue.path, issue.message].join(': ')],
+  )
+  return `gateway_config: ${problems.slice(0, MAX_PROBLEMS).join('; ')}`
+}
+
+function keyHint(key: string, keys: readonly string[]): string {
+  const [nearest] = keys
+    .map((known) => ({ known, edits: key.length > MAX_KEY_LENGTH ? Infinity : editDistance(key.toLowerCase(), known) }))
+    .filter(({ known, edits }) => edits <= Math.max(1, known.length / 3))
+    .toSorted((a, b) => a.edits - b.edits)
+  return nearest === undefined ? `expected one of ${keys.join(', ')}` : `did you mean "${nearest.known}"?`
 }
