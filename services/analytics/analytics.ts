@@ -17,7 +17,7 @@ import { decodeBundle, encodeBundle } from '../../src/proto/bundle.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { ACTIVE_MS, Admission } from './surplus/admission.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
-import { createProcessedHandler, createRawHandler } from './consumers.ts'
+import { createProcessedHandler, createRawHandler, sinceReceiptMs } from './consumers.ts'
 import { DeferralLog } from './deferral-log.ts'
 import { createDeferredHandler } from './deferred-consumer.ts'
 import { DeferredScans } from './deferred-scans.ts'
@@ -136,6 +136,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
     filterSubject: 'processed_envelopes.>',
     batchSize: environment.PONIX_CLICKHOUSE_BATCH_ROWS,
     batchWaitMs: environment.PONIX_CLICKHOUSE_BATCH_MS,
+    waitedMs: sinceReceiptMs,
     handle: createProcessedHandler({ writer, processedStream, logger }),
   }
   return {

@@ -231,6 +231,16 @@ function decode({ processedStream }: ProcessedConsumerParts, delivery: Delivery)
   }
 }
 
+/** Returns the time in ms since the raw envelope of a processed envelope was received; 0 if it cannot be decoded. */
+export function sinceReceiptMs({ body }: Delivery): number {
+  try {
+    return Number((now() - decodeProcessedEnvelope(body).occurredAt) / 1000n)
+  } catch (error) {
+    if (!(error instanceof MappingError)) throw error
+    return 0
+  }
+}
+
 const FIRST_RETRY_MS = 200
 const MAX_RETRY_MS = 5000
 

@@ -19,6 +19,11 @@ export interface ConsumerOptions {
   /** Maximum bytes of a batch, and of the batch that is prefetched; a larger message is a batch of its own. Default 8 MiB. */
   readonly batchBytes?: number
   readonly batchWaitMs: number
+  /**
+   * Returns the time in ms that a message has already waited elsewhere, for the first of each batch. The batch waits that much
+   * shorter, but at least a quarter of `batchWaitMs`, so that a delay before the stream is not followed by the whole wait.
+   */
+  readonly waitedMs?: (message: PulledDelivery) => number
   /** Default 5. */
   readonly maxDeliver?: number
   /** Time after which another instance receives the messages of a crashed instance; extended during handling. Default 10,000 ms. */

@@ -30,6 +30,19 @@ describe('the consumer', () => {
     await consumer.stop()
   })
 
+  test('N-3 waits a quarter of the time for a batch whose first message has waited long elsewhere', async () => {
+    await using s = await scene()
+    const record = recorder(1)
+    const consumer = s.consume(record.handle, { batchSize: 3, batchWaitMs: 2000, waitedMs: () => 60_000 })
+    await s.publish('old')
+    const startedAt = performance.now()
+    await record.all
+    const waitedMs = performance.now() - startedAt
+    expect(waitedMs).toBeGreaterThanOrEqual(400)
+    expect(waitedMs).toBeLessThan(2000)
+    await consumer.stop()
+  })
+
   test('N-3 handles each message by its own result: ack, retry or dead letter', async () => {
     await using s = await scene()
     await s.publish('good', 'shaky', 'bad')

@@ -6,7 +6,10 @@ import type { ConsumerOptions } from './consumer-options.ts'
 import { PulledMessage } from '../delivery.ts'
 import { NANOS_PER_MS } from '../streams.ts'
 
-type PullOptions = Pick<ConsumerOptions, 'client' | 'stream' | 'durable' | 'batchSize' | 'batchBytes' | 'batchWaitMs'>
+type PullOptions = Pick<
+  ConsumerOptions,
+  'client' | 'stream' | 'durable' | 'batchSize' | 'batchBytes' | 'batchWaitMs' | 'waitedMs'
+>
 
 interface PulledConsumer {
   /** Called for each received message, in order. */
@@ -24,6 +27,8 @@ const BATCH_BYTES = 8 * 1024 * 1024
 const TOO_LARGE = 'Message Size Exceeds MaxBytes'
 /** The description of status 409 when a pull has delivered all its messages, but not all its bytes. */
 const COMPLETED = 'Batch Completed'
+/** The part of the wait for a batch that applies even to old messages, because small batches cost more. */
+const MIN_WAIT = 0.25
 /** Minimum time between two restorations, to avoid a tight loop. */
 const RESTORE_PAUSE_MS = 500
 
@@ -43,7 +48,8 @@ export class PullSource {
   readonly #buffered: ByteBudget
   /** The next message does not fit into the buffer, which is therefore a batch. */
   #nextTooLarge = false
-  #firstAt = 0
+  /** When the buffer is a batch although it is not full. */
+  #dueAt = 0
   /** What the open pull has delivered; undefined if no pull is open. */
   #open: ByteBudget | undefined
   #pullNumber = 0
@@ -77,13 +83,12 @@ export class PullSource {
 
   /** Returns the next batch: full, or the messages of `batchWaitMs` after its first message; empty if the signal aborted. */
   async next(signal: AbortSignal): Promise<readonly PulledMessage[]> {
-    const { batchWaitMs } = this.#options
     const onAbort = (): void => this.#wake()
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       while (!signal.aborted) {
         this.#pull()
-        const left = this.#buffer.length === 0 ? Infinity : this.#firstAt + batchWaitMs - performance.now()
+        const left = this.#buffer.length === 0 ? Infinity : this.#dueAt - performance.now()
         if (this.#isFull() || left <= 0) return this.#take()
         await this.#waitForChange(left)
       }
@@ -113,9 +118,15 @@ export class PullSource {
     this.#buffer = []
     this.#buffered.clear()
     this.#nextTooLarge = false
-    this.#firstAt = performance.now()
     this.#pull()
     return batch
+  }
+
+  /** Returns how long a batch with this first message is gathered. */
+  #waitMs(first: PulledMessage): number {
+    const { batchWaitMs, waitedMs } = this.#options
+    if (waitedMs === undefined) return batchWaitMs
+    return Math.min(batchWaitMs, Math.max(batchWaitMs * MIN_WAIT, batchWaitMs - waitedMs(first)))
   }
 
   #isFull(): boolean {
@@ -158,7 +169,7 @@ export class PullSource {
     this.#open?.add(pulled.bytes)
     // JetStream ends the pull silently.
     if (this.#open?.isFull === true) this.#open = undefined
-    if (this.#buffer.length === 0) this.#firstAt = performance.now()
+    if (this.#buffer.length === 0) this.#dueAt = performance.now() + this.#waitMs(pulled)
     this.#buffer.push(pulled)
     this.#buffered.add(pulled.bytes)
     if (this.#buffer.length === 1 || this.#isFull()) this.#wake()
