@@ -48,6 +48,8 @@ const MAX_DELIVER = 50
 const RAW_MAX_ACK_PENDING = 20_000
 /** The raw envelopes in progress. */
 const RAW_OPEN = { items: 1000, bytes: 64 * 1024 * 1024 }
+/** The raw envelopes without a result: those in progress, and those that are being set aside, which costs little. */
+const RAW_MAX_OPEN = 4000
 const ACTIVITY_TIMEOUT_MS = 2000
 /** Few, because each deferred envelope in progress is held until its wait ends. */
 const DEFERRED_BATCH_SIZE = 100
@@ -115,7 +117,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
     batchSize: environment.PONIX_NATS_BATCH_SIZE,
     batchWaitMs: environment.PONIX_NATS_BATCH_WAIT_MS,
     maxAckPending: RAW_MAX_ACK_PENDING,
-    maxOpen: RAW_OPEN.items,
+    maxOpen: RAW_MAX_OPEN,
     maxOpenBytes: RAW_OPEN.bytes,
     handle: createRawHandler({ ...rawParts, admission, surplus }),
   }

@@ -60,6 +60,7 @@ export function createRawHandler(parts: RawConsumerParts) {
     // Every envelope adds an abort listener; Node would warn about a leak.
     setMaxListeners(0, signal)
     parts.admission.pending = batch.at(-1)?.pending ?? 0
+    await parts.admission.untilRoom(signal)
     return batch.map((delivery) => handleRaw(parts, delivery, signal))
   }
 }

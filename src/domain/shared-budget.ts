@@ -16,6 +16,10 @@ export class SharedBudget<Owner> {
     return this.#total.isEmpty
   }
 
+  get isFull(): boolean {
+    return this.#total.isFull
+  }
+
   /** The number of items of an owner. */
   itemsOf(owner: Owner): number {
     return this.#own.get(owner)?.items ?? 0

@@ -52,3 +52,31 @@ describe('B-3: of the envelopes of an organization', () => {
     expect(admitted('busy', 200)).toBe(200)
   })
 })
+
+describe('B-3: a further batch waits', () => {
+  const never = new AbortController().signal
+
+  test('until fewer envelopes are in progress than the limits allow', async () => {
+    const { admission, admitted } = scene(false)
+    admitted('busy', 101)
+    const events: string[] = []
+    const room = admission.untilRoom(never).then(() => events.push('room'))
+    admission.release('busy', SMALL)
+    await Promise.resolve()
+    events.push('100 in progress')
+    admission.release('busy', SMALL)
+    await room
+    expect(events).toEqual(['100 in progress', 'room'])
+    await admission.untilRoom(never)
+  })
+
+  test('no longer when the service stops', async () => {
+    const { admission, admitted } = scene(false)
+    admitted('busy', 100)
+    const stop = new AbortController()
+    const room = admission.untilRoom(stop.signal)
+    stop.abort()
+    await expect(room).resolves.toBeUndefined()
+    await expect(admission.untilRoom(stop.signal)).resolves.toBeUndefined()
+  })
+})

@@ -11,7 +11,7 @@ const MAX_SURPLUS_BYTES = 64 * 1024
 export const ACTIVE_MS = 3_600_000
 
 export interface AdmissionOptions {
-  /** The limits of the consumer. */
+  /** The limits of all envelopes in progress. */
   readonly limits: BudgetLimits
   /** Whether several organizations were active before the start. */
   readonly wasShared: boolean
@@ -35,6 +35,7 @@ export class Admission {
   #isBehind = false
   #lastOrganization: string | undefined
   #sharedUntil = -Infinity
+  #wake = (): void => {}
 
   constructor(options: AdmissionOptions) {
     this.#options = options
@@ -62,6 +63,17 @@ export class Admission {
 
   release(organizationId: string, bytes: number): void {
     this.#open.remove(organizationId, bytes)
+    if (!this.#open.isFull) this.#wake()
+  }
+
+  /** Resolves when fewer envelopes are in progress than the limits allow, or when the signal aborts. One call at a time. */
+  async untilRoom(signal: AbortSignal): Promise<void> {
+    if (!this.#open.isFull || signal.aborted) return
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve
+      signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+    this.#wake = () => {}
   }
 
   /** Returns whether an envelope that cannot be processed now is set aside; otherwise the stream waits for it. */

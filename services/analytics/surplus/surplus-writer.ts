@@ -22,7 +22,7 @@ interface OpenBundle {
 const BUNDLE = { items: 512, bytes: 32 * 1024 }
 const MAX_WAIT_MS = 250
 /** All bundles are stored when they have so many envelopes, because these hold places of the consumer. */
-const MAX_HELD = 200
+const MAX_HELD = 800
 
 /**
  * Stores envelopes that are beyond the share of their organization in bundles, which costs a fraction of processing them. Its memory is
