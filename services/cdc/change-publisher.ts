@@ -37,17 +37,19 @@ interface QueuedChange {
 
 /**
  * Converts changes to events and publishes them in order. A change that cannot become an event is stored as a dead letter, or
- * stalls the flow: this and all following changes are queued, and it is retried. Nothing is skipped silently.
+ * stalls the flow: this and all following changes are queued, and it is retried. When JetStream rejects an event permanently, it
+ * becomes a dead letter, and the events in flight after it, of which none is stored, are sent again in their order. Dead letters are
+ * stored while later events are published. Nothing is skipped silently.
  */
 export class ChangePublisher {
   readonly #options: ChangePublisherOptions
   readonly #events: EventFactory
   readonly #byTable: ReadonlyMap<string, EntityCounts>
   readonly #byRelation = new WeakMap<Relation, EntityCounts | null>()
-  /** Reasons of permanently rejected events, by message id: the change is sent again and then becomes a dead letter. */
-  readonly #undeliverable = new Map<string, string>()
   #publisher: OrderedPublisher | undefined
+  /** Changes to send before any newer one, in commit order. */
   #queue: QueuedChange[] = []
+  #isDraining = false
   #retryTimer: NodeJS.Timeout | undefined
   #stallReason: string | undefined
 
@@ -78,7 +80,7 @@ export class ChangePublisher {
     if (target === null) return undefined
     if (this.#queue.length > 0) return this.#enqueue(target, change)
     try {
-      return this.#send(target, change)
+      return this.#send(target, change, (error) => this.#onFailed(target, change, error))
     } catch (error) {
       const queued = this.#enqueue(target, change)
       this.#stall(error)
@@ -86,58 +88,64 @@ export class ChangePublisher {
     }
   }
 
-  /** Rejects queued changes; events already sent are not affected. */
+  /** Rejects the changes of a stalled flow; other changes are still sent. */
   stop(): void {
     clearTimeout(this.#retryTimer)
-    const queue = this.#queue
-    this.#queue = []
-    for (const { refused } of queue) refused(new Error('the service is stopping'))
+    if (this.#stallReason !== undefined) this.#rejectQueue(new Error('the service is stopping'))
   }
 
   /** Rejects all changes that are not stored yet. */
   async close(): Promise<void> {
-    this.stop()
+    clearTimeout(this.#retryTimer)
+    this.#rejectQueue(new Error('the service is stopping'))
     this.#publisher?.close()
   }
 
-  /** Sends an event. Throws a ConversionError or PublishError if the change cannot become an event and there are no dead letters. */
-  #send(target: EntityCounts, change: Change): Promise<void> {
-    const { entity } = target
-    const { deadLetter } = this.#options
+  /**
+   * Sends an event; resolves when it is stored, or with the outcome of `onFailed`. Stores a dead letter for a change that cannot
+   * become an event; without dead letters it throws a ConversionError or PublishError.
+   */
+  #send<T>(target: EntityCounts, change: Change, onFailed: (error: unknown) => Promise<T> | T): Promise<T | void> {
+    const { entity, counts } = target
     let event: Publication
     try {
-      event = this.#eventOf(entity, change)
+      event = this.#events.eventOf(entity, change)
+      this.#options.checkSize(event)
     } catch (error) {
+      const { deadLetter } = this.#options
       if (deadLetter === undefined || !(error instanceof ConversionError || error instanceof PublishError)) throw error
-      const id = this.#events.idOf(entity, change)
-      return deadLetter(entity, change, id, error.message).then(() => void this.#undeliverable.delete(id))
+      return deadLetter(entity, change, this.#events.idOf(entity, change), error.message)
     }
     const publisher = (this.#publisher ??= this.#options.openPublisher())
-    return publisher.publish(event).then(
-      () => {
-        target.counts[ACTIONS[change.operation]] += 1
-      },
-      (error: unknown) => {
-        this.#onRefused(publisher, event, error)
-        throw error
-      },
-    )
+    return publisher.publish(event).then(() => {
+      counts[ACTIONS[change.operation]] += 1
+    }, onFailed)
   }
 
-  #eventOf(entity: Entity, change: Change): Publication {
-    const event = this.#events.eventOf(entity, change)
-    this.#options.checkSize(event)
-    const reason = this.#undeliverable.size > 0 ? this.#undeliverable.get(event.messageId) : undefined
-    if (reason !== undefined) throw new ConversionError(reason)
-    return event
+  #onFailed(target: EntityCounts, change: Change, error: unknown): Promise<void> {
+    if (!this.#isSuperseded(error)) return this.#storeRejected(target, change, error)
+    const stored = this.#enqueue(target, change)
+    void this.#drain()
+    return stored
   }
 
-  #onRefused(publisher: OrderedPublisher, { messageId }: Publication, error: unknown): void {
-    if (this.#publisher === publisher) this.#publisher = undefined
-    publisher.close()
-    if (!(error instanceof PublishError) || this.#options.deadLetter === undefined) return
-    const never = error.code === 'too_large' || error.code === 'refused' || error.code === 'invalid'
-    if (never) this.#undeliverable.set(messageId, error.message)
+  /** Returns whether an event was not sent only because an earlier one became a dead letter. */
+  #isSuperseded(error: unknown): boolean {
+    const { deadLetter } = this.#options
+    if (deadLetter === undefined || !(error instanceof PublishError)) return false
+    return error.code === 'superseded' && isPermanent(error.cause)
+  }
+
+  /** Stores the dead letter of a rejected event. If that is impossible, it rejects, and so do all later changes. */
+  async #storeRejected({ entity }: EntityCounts, change: Change, error: unknown): Promise<void> {
+    const { deadLetter } = this.#options
+    if (deadLetter !== undefined && isPermanent(error)) {
+      return await deadLetter(entity, change, this.#events.idOf(entity, change), messageOf(error))
+    }
+    this.#publisher?.close()
+    this.#publisher = undefined
+    this.#rejectQueue(error)
+    throw error
   }
 
   #enqueue(target: EntityCounts, change: Change): Promise<void> {
@@ -152,7 +160,7 @@ export class ChangePublisher {
     const { operation, transaction, index, new: after, old } = first.change
     const id = String((after ?? old)?.get(entity.key))
     const reason = `${operation} of ${entity.name} ${id}: ${messageOf(error)}`
-    this.#retryTimer = setTimeout(() => this.#retry(), retryDelayMs)
+    this.#retryTimer = setTimeout(() => void this.#drain(), retryDelayMs)
     if (reason === this.#stallReason) return
     this.#stallReason = reason
     logger.error(
@@ -162,19 +170,80 @@ export class ChangePublisher {
     )
   }
 
-  #retry(): void {
-    for (;;) {
-      const [first] = this.#queue
-      if (first === undefined) break
-      try {
-        this.#send(first.target, first.change).then(first.stored, first.refused)
-      } catch (error) {
-        return this.#stall(error)
-      }
-      this.#queue.shift()
+  /**
+   * Sends the queue, in groups that double their size until an event is rejected: the events of the group after it have to be sent
+   * again, so a group is at most as large as the number of events stored since the last rejection, plus one.
+   */
+  async #drain(): Promise<void> {
+    if (this.#isDraining) return
+    this.#isDraining = true
+    for (let size = 1; this.#queue.length > 0;) {
+      if (size === 1) await this.#renewPublisher()
+      const outcome = await this.#sendGroup(size)
+      if (outcome === 'stalled') break
+      size = outcome === 'sent' ? 2 * size : 1
     }
+    this.#isDraining = false
+    if (this.#queue.length > 0 || this.#stallReason === undefined) return
     this.#stallReason = undefined
     this.#options.logger.info('the flow continues')
+  }
+
+  /** Closes the publisher when all events that it can store are stored. */
+  async #renewPublisher(): Promise<void> {
+    const publisher = this.#publisher
+    await publisher?.flush()
+    publisher?.close()
+    if (this.#publisher === publisher) this.#publisher = undefined
+  }
+
+  /** Sends the first changes of the queue, and removes those that need not be sent again. */
+  async #sendGroup(size: number): Promise<'sent' | 'superseded' | 'stalled'> {
+    const queue = this.#queue
+    const sent: Promise<QueuedChange | undefined>[] = []
+    let failure: { readonly error: unknown } | undefined
+    for (const queued of queue.slice(0, size)) {
+      try {
+        sent.push(this.#sendQueued(queued))
+      } catch (error) {
+        failure = { error }
+        break
+      }
+    }
+    const superseded = (await Promise.all(sent)).filter((queued) => queued !== undefined)
+    // All changes were rejected meanwhile.
+    if (queue !== this.#queue) return 'sent'
+    queue.splice(0, sent.length, ...superseded)
+    if (superseded.length > 0) return 'superseded'
+    if (failure === undefined) return 'sent'
+    this.#stall(failure.error)
+    return 'stalled'
+  }
+
+  /** Resolves to the change if it must be sent again; does not wait for the dead letter of a rejected event. */
+  #sendQueued(queued: QueuedChange): Promise<QueuedChange | undefined> {
+    const { target, change, stored, refused } = queued
+    const onFailed = (reason: unknown): 'superseded' | 'refused' => {
+      if (this.#isSuperseded(reason)) return 'superseded'
+      this.#storeRejected(target, change, reason).then(stored, refused)
+      return 'refused'
+    }
+    return this.#send(target, change, onFailed).then(
+      (failure) => {
+        if (failure === undefined) stored()
+        return failure === 'superseded' ? queued : undefined
+      },
+      (error: unknown) => {
+        refused(error)
+        return undefined
+      },
+    )
+  }
+
+  #rejectQueue(error: unknown): void {
+    const queue = this.#queue
+    this.#queue = []
+    for (const { refused } of queue) refused(error)
   }
 
   /** Returns the entity of a table, cached per version of the table; null if there is none. */
@@ -195,4 +264,10 @@ export class ChangePublisher {
     const message = `${table} has no column ${missing.join(', ')}: events are published without it`
     this.#options.logger.warn({ table, missing }, message)
   }
+}
+
+/** Returns whether JetStream will never store the event. */
+function isPermanent(error: unknown): boolean {
+  if (!(error instanceof PublishError)) return false
+  return error.code === 'too_large' || error.code === 'refused' || error.code === 'invalid'
 }
