@@ -80,6 +80,10 @@ export class PipelineStage {
     return `mqtt://127.0.0.1:${this.#servers.mqtt.port}`
   }
 
+  get servers(): Servers {
+    return this.#servers
+  }
+
   /** Returns the environment of a program that uses these servers. */
   environment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
     return { ...environmentOf(this.#servers), ...more }
@@ -87,7 +91,7 @@ export class PipelineStage {
 
   /** Starts a service from dist with flags of Node and further variables. */
   start(
-    service: 'analytics' | 'gateway-orchestrator',
+    service: 'analytics' | 'api' | 'cdc' | 'gateway-orchestrator',
     flags: readonly string[] = [],
     more: Readonly<Record<string, string>> = {},
   ): BenchProgram {
@@ -102,11 +106,11 @@ export class PipelineStage {
     )
   }
 
-  /** Creates a gateway that subscribes to the bench's broker. */
-  async createGateway(): Promise<void> {
+  /** Creates a gateway that subscribes to a broker, by default the bench's. */
+  async createGateway(brokerUrl = this.mqttUrl): Promise<void> {
     await this.#database.query(
       `INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config) VALUES ('g', $1, 'g', 'mqtt', $2)`,
-      [ORGANIZATION, JSON.stringify({ broker_url: this.mqttUrl })],
+      [ORGANIZATION, JSON.stringify({ broker_url: brokerUrl })],
     )
   }
 

@@ -1,9 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { processorTime, processTree } from '../supervisor/proc.ts'
 
-/** A private embedded server. It stops when the benchmark's process ends, even by a crash. */
+/** Debian installs servers in the last of these folders, which is not in the PATH of users. */
+const FOLDERS = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin']
+
+/** A private server. It stops when the benchmark's process ends, even by a crash. */
 export class BenchServer {
   readonly port: number
   readonly #child: ChildProcess
@@ -33,11 +39,40 @@ export class BenchServer {
     return new BenchServer(child, port)
   }
 
+  /** Starts Debian's mosquitto without a limit of queued messages; resolves with null if it is not installed. */
+  static async startMosquitto(scratch: string): Promise<BenchServer | null> {
+    const program = installed('mosquitto')
+    if (program === null) return null
+    const port = await freePort()
+    const folder = join(scratch, 'mosquitto')
+    mkdirSync(folder)
+    const config = join(folder, 'mosquitto.conf')
+    writeFileSync(
+      config,
+      `listener ${port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nlog_dest stderr\nlog_type notice\nlog_type information\n`,
+    )
+    const child = spawn(program, ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] })
+    for await (const line of createInterface({ input: child.stderr })) if (line.includes('running')) break
+    child.stderr.resume()
+    return new BenchServer(child, port)
+  }
+
+  /** Processor time in ms of the server and of the processes that it has started. */
+  get processorMs(): number {
+    const pids = processTree(this.#child.pid ?? 0, new Set())
+    return pids.reduce((sum, pid) => sum + processorTime(pid), 0)
+  }
+
   async stop(): Promise<void> {
     const exited = once(this.#child, 'exit')
     this.#child.kill('SIGTERM')
     await exited
   }
+}
+
+/** Returns the path of a program, or null if it is not installed. */
+export function installed(name: string): string | null {
+  return FOLDERS.map((folder) => join(folder, name)).find((path) => existsSync(path)) ?? null
 }
 
 async function freePort(): Promise<number> {
