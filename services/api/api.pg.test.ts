@@ -2,7 +2,11 @@ import { status as Status } from '@grpc/grpc-js'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { TestSchema } from '../../test/rig/adapters/test-schema.ts'
 import { EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
-import { GatewayService, GatewayStatus } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
+import {
+  GatewayConnectionState,
+  GatewayService,
+  GatewayStatus,
+} from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationService, OrganizationStatus } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { apiForAll, refusal, type TestApi } from '../../test/rig/services/api.ts'
 
@@ -87,18 +91,51 @@ describe('W-3 the API', () => {
     const request = { organizationId, gatewayType: 'emqx', gatewayConfig: '{"host": "mqtt.example.com"}' }
     const { gateway } = await api.client.call(gateways.createGateway, request)
     const gatewayId = gateway?.gatewayId ?? ''
-    expect(gateway).toMatchObject({ organizationId, name: '', gatewayType: 'emqx', status: GatewayStatus.ACTIVE })
+    expect(gateway).toMatchObject({ organizationId, name: '', gatewayType: 'emqx', status: GatewayStatus.PENDING })
     expect(gatewayId).toMatch(ID)
     expect(JSON.parse(gateway?.gatewayConfig ?? '')).toEqual({ host: 'mqtt.example.com' })
-    expect((await api.client.call(gateways.getGateway, { gatewayId })).gateway).toEqual(gateway)
-    expect((await api.client.call(gateways.listGateways, { organizationId })).gateways).toEqual([gateway])
-    const change = { gatewayId, name: 'Roof', gatewayConfig: '', status: GatewayStatus.ERROR }
-    const updated = await api.client.call(gateways.updateGateway, change)
-    const expected = { name: 'Roof', gatewayType: 'emqx', gatewayConfig: '{}', status: GatewayStatus.ERROR }
+    expect((await api.client.call(gateways.getGateway, { gatewayId })).gateway).toMatchObject(gateway ?? {})
+    expect((await api.client.call(gateways.listGateways, { organizationId })).gateways).toMatchObject([gateway])
+    const updated = await api.client.call(gateways.updateGateway, { gatewayId, name: 'Roof', gatewayConfig: '' })
+    const expected = { name: 'Roof', gatewayType: 'emqx', gatewayConfig: '{}', status: GatewayStatus.PENDING }
     expect(updated.gateway).toMatchObject(expected)
     expect((await api.client.call(gateways.deleteGateway, { gatewayId })).gateway?.deletedAt).toBeDefined()
     expect((await refusal(api.client.call(gateways.getGateway, { gatewayId }))).code).toBe(Status.NOT_FOUND)
   })
+})
+
+test('G-14: a gateway has the connection that its instance reports, and its status follows it', async () => {
+  const organizationId = await newOrganization()
+  const [failing, unreported] = [await newGateway(organizationId), await newGateway(organizationId)]
+  await schema.sql(
+    `INSERT INTO gateway_instances VALUES ('one', now()) ON CONFLICT (instance) DO UPDATE SET seen_at = now()`,
+  )
+  const text = `INSERT INTO gateway_connections
+      (gateway_id, instance, epoch, state, since, started_at, last_error, retries, messages, refused)
+    VALUES ($1, 'one', 1, 'failing', '2026-01-02 03:04:05.000006+00', '2026-01-02 03:04:00+00', 'no broker', 4, 7, 2)`
+  await schema.sql(text, [failing])
+  const connection = {
+    state: GatewayConnectionState.FAILING,
+    since: { seconds: 1_767_323_045n, nanos: 6000 },
+    startedAt: { seconds: 1_767_323_040n, nanos: 0 },
+    lastError: 'no broker',
+    instance: 'one',
+    retries: 4,
+    messages: 7n,
+    refusedMessages: 2n,
+  }
+  const get = async () => (await api.client.call(gateways.getGateway, { gatewayId: failing })).gateway
+  expect(await get()).toMatchObject({ status: GatewayStatus.ERROR, connection })
+  expect((await api.client.call(gateways.listGateways, { organizationId })).gateways).toMatchObject([
+    { gatewayId: unreported, status: GatewayStatus.PENDING, connection: { state: GatewayConnectionState.UNKNOWN } },
+    { gatewayId: failing, status: GatewayStatus.ERROR, connection },
+  ])
+  await schema.sql(`UPDATE gateway_connections SET state = 'running'; UPDATE gateways SET status = 'active'`)
+  expect(await get()).toMatchObject({ status: GatewayStatus.ACTIVE })
+  await schema.sql(`UPDATE gateway_instances SET seen_at = '2026-01-02 04:00:00+00'`)
+  const seen = { seconds: 1_767_326_400n, nanos: 0 }
+  const unknown = { state: GatewayConnectionState.UNKNOWN, since: seen, instance: 'one', lastError: 'no broker' }
+  expect(await get()).toMatchObject({ status: GatewayStatus.PENDING, connection: unknown })
 })
 
 test('A-6 an organization can be deleted only if it has no devices and gateways, else FAILED_PRECONDITION', async () => {

@@ -131,13 +131,14 @@ describe('A-4 rejected requests', () => {
     expect((await refusal(update)).details).toMatch(/^payload_conversion, line 1, column \d+: /)
   })
 
-  test('a config that is not a JSON object and an unknown status are INVALID_ARGUMENT', async () => {
+  test('a config that is not a JSON object, the status of a gateway and an unknown status are INVALID_ARGUMENT', async () => {
     const organizationId = await newOrganization()
     const list = refusal(newGateway(organizationId, '[1]'))
     expect((await list).details).toMatch(/^gateway_config must be a JSON object/)
     const gatewayId = await newGateway(organizationId)
-    const unspecified = api.client.call(gateways.updateGateway, { gatewayId, status: GatewayStatus.UNSPECIFIED })
-    expect((await refusal(unspecified)).details).toBe('status must be ACTIVE, ERROR or PENDING')
+    const follows = 'status cannot be set: it follows the connection of the gateway'
+    const set = refusal(api.client.call(gateways.updateGateway, { gatewayId, status: GatewayStatus.ACTIVE }))
+    expect(await set).toEqual({ code: Status.INVALID_ARGUMENT, details: follows })
     const future = fromJson(UpdateOrganizationRequestSchema, { organizationId, status: 77 })
     const unknown = api.client.call(organizations.updateOrganization, future)
     expect((await refusal(unknown)).details).toBe('status must be PENDING, ACTIVE or INACTIVE')

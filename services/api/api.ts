@@ -8,6 +8,7 @@ import type { PayloadConversionChecker } from '../../src/domain/ports.ts'
 import { TelemetryService } from '../../src/domain/telemetry-service.ts'
 import type { PostgresDatabase } from '../../src/postgres/database.ts'
 import { PostgresEndDeviceRepository } from '../../src/postgres/end-device-repository.ts'
+import { PostgresGatewayConnectionStore } from '../../src/postgres/gateway-connection-store.ts'
 import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository.ts'
 import { PostgresOrganizationRepository } from '../../src/postgres/organization-repository.ts'
 import { Health } from '../../src/proto/gen/grpc/health/v1/health_pb.ts'
@@ -68,7 +69,7 @@ export function createApi(parts: ApiParts): Api {
   const routes = [
     ...organizationRoutes(new OrganizationService(organizations, newId)),
     ...endDeviceRoutes(new EndDeviceService(endDevices, newId, payloadConversions)),
-    ...gatewayRoutes(new GatewayService(gateways, newId)),
+    ...gatewayRoutes(new GatewayService(gateways, newId), new PostgresGatewayConnectionStore(database)),
     ...telemetryRoutes(telemetry),
     ...healthRoutes(monitors, streams.signal),
     ...reflectionRoutes([...services, Telemetry, Health], streams.signal),

@@ -193,7 +193,7 @@ describe('W-3 an independent client that uses only reflection', () => {
       'ponix.gateway.v1.GatewayService/CreateGateway',
       `{"organization_id": "${organizationId}", "gateway_type": "emqx", "gateway_config": "{\\"host\\": \\"mqtt.example.com\\"}"}`,
     )
-    expect(answer).toMatchObject({ gateway: { organizationId, gatewayType: 'emqx', status: 'GATEWAY_STATUS_ACTIVE' } })
+    expect(answer).toMatchObject({ gateway: { organizationId, gatewayType: 'emqx', status: 'GATEWAY_STATUS_PENDING' } })
     expect(JSON.parse(created.parse(answer).gateway.gatewayConfig)).toEqual({ host: 'mqtt.example.com' })
   })
 

@@ -1,11 +1,12 @@
 import type { EndDeviceService, GatewayService, OrganizationService } from '../../src/domain/entity-services.ts'
 import type { EndDevice, Gateway } from '../../src/domain/entities.ts'
+import { invalid } from '../../src/domain/fields.ts'
+import { type GatewayConnectionReader, withConnections } from '../../src/domain/gateway-connection.ts'
 import type { TelemetryService } from '../../src/domain/telemetry-service.ts'
 import {
   organizationStatusFromProto,
   organizationToProto,
   endDeviceToProto,
-  gatewayStatusFromProto,
   gatewayToProto,
 } from '../../src/proto/entities.ts'
 import { processedEnvelopeToProto } from '../../src/proto/envelope.ts'
@@ -85,8 +86,13 @@ function shownDevice(device: EndDevice, call: CallContext): ProtoEndDevice {
 }
 
 /** Returns the routes of ponix.gateway.v1.GatewayService. */
-export function gatewayRoutes(gateways: GatewayService): readonly Route[] {
+export function gatewayRoutes(gateways: GatewayService, connections: GatewayConnectionReader): readonly Route[] {
   const { method } = Gateways
+  const connected = async (gateway: Gateway, call: CallContext): Promise<ProtoGateway> => {
+    call.organizationId = gateway.organizationId
+    const [shown = gateway] = await withConnections([gateway], connections, call)
+    return gatewayToProto(shown)
+  }
   return [
     unary(method.createGateway, async ({ organizationId, name, gatewayType, gatewayConfig }, call) => {
       call.organizationId = organizationId
@@ -95,17 +101,18 @@ export function gatewayRoutes(gateways: GatewayService): readonly Route[] {
       }
     }),
     unary(method.getGateway, async ({ gatewayId }, call) => ({
-      gateway: shownGateway(await gateways.get(gatewayId, call), call),
+      gateway: await connected(await gateways.get(gatewayId, call), call),
     })),
     unary(method.listGateways, async ({ organizationId, pageSize, pageToken }, call) => {
       call.organizationId = organizationId
       const { items, nextPageToken } = await gateways.list(organizationId, { pageSize, pageToken }, call)
-      return { gateways: items.map(gatewayToProto), nextPageToken }
+      const shown = await withConnections(items, connections, call)
+      return { gateways: shown.map(gatewayToProto), nextPageToken }
     }),
     unary(method.updateGateway, async ({ gatewayId, name, gatewayType, gatewayConfig, status }, call) => {
-      const newStatus = status === undefined ? undefined : gatewayStatusFromProto(status)
-      const change = { name, gatewayType, gatewayConfig, status: newStatus }
-      return { gateway: shownGateway(await gateways.update(gatewayId, change, call), call) }
+      if (status !== undefined) throw invalid('status cannot be set: it follows the connection of the gateway')
+      const change = { name, gatewayType, gatewayConfig }
+      return { gateway: await connected(await gateways.update(gatewayId, change, call), call) }
     }),
     unary(method.deleteGateway, async ({ gatewayId }, call) => ({
       gateway: shownGateway(await gateways.delete(gatewayId, call), call),

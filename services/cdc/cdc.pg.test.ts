@@ -27,7 +27,7 @@ describe('events', () => {
       organizationId: 'org',
       name: 'North',
       gatewayType: 'EMQX',
-      status: 'active',
+      status: 'pending',
       createdAt: 1_767_323_045_000_006n,
       deletedAt: null,
     })

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Counter } from 'prom-client'
 import type { Gateway } from '../../src/domain/entities.ts'
 import { MappingError, messageOf } from '../../src/domain/errors.ts'
+import type { GatewayConnectionStore } from '../../src/domain/gateway-connection.ts'
 import {
   GatewayOrchestrator,
   MemoryGatewayProcessStore,
@@ -17,6 +19,7 @@ import { DeadLetterQuota } from '../../src/nats/dead-letter-quota.ts'
 import { LeaseBucket } from '../../src/nats/lease-bucket.ts'
 import { createProducer } from '../../src/nats/publisher/producer.ts'
 import type { Logger } from '../../src/runner/logger.ts'
+import { ConnectionReports } from './connection-reports.ts'
 import { usesLeases, type GatewayOrchestratorEnvironment } from './environment.ts'
 import { gatewayEventOf } from './gateway-event.ts'
 import { createLeaseClock } from './lease-clock.ts'
@@ -28,6 +31,7 @@ import { ShardLeases } from './shard-leases.ts'
 export interface GatewayServiceParts {
   readonly env: GatewayOrchestratorEnvironment
   readonly gateways: GatewayTable
+  readonly connections: GatewayConnectionStore
   readonly endDevices: Pick<EndDeviceRepository, 'findByExternalId'>
   readonly nats: NatsClient
   readonly logger: Logger
@@ -58,8 +62,11 @@ export class GatewayService {
   readonly #deadLetterQuota: DeadLetterQuota
   /** Unique for each start of the program. */
   readonly #instance = randomUUID()
+  /** The name of the instance for people. */
+  readonly #instanceName = `${hostname()}-${this.#instance.slice(0, 8)}`
   readonly #bucket: LeaseBucket
   readonly #leases: ShardLeases | undefined
+  readonly #reports: ConnectionReports
   #loaded = false
 
   constructor(parts: GatewayServiceParts) {
@@ -85,6 +92,8 @@ export class GatewayService {
     })
     const leases = usesLeases(env) ? this.#createLeases() : undefined
     this.#leases = leases
+    const owns = (gatewayId: string): boolean => leases === undefined || leases.owns(gatewayId)
+    const nowMs = (): number => performance.now()
     this.#orchestrator = new GatewayOrchestrator({
       store: this.#store,
       runners,
@@ -94,13 +103,15 @@ export class GatewayService {
         stopsWhenFailing: env.PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS !== undefined,
       },
       random: Math.random,
-      owns: (gatewayId) => leases === undefined || leases.owns(gatewayId),
+      owns,
       stopTimeoutMs: STOP_TIMEOUT_MS,
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
-      nowMs: () => performance.now(),
+      nowMs,
       onEvent: (gateway, event) => logGatewayEvent(logger, gateway, event),
     })
-    registerGatewayMetrics(this.#store)
+    const [store, instance] = [this.#store, this.#instanceName]
+    this.#reports = new ConnectionReports({ store, connections: parts.connections, instance, owns, nowMs, logger })
+    registerGatewayMetrics(store)
   }
 
   /**
@@ -132,10 +143,11 @@ export class GatewayService {
         this.#resyncPeriodically(signal),
         this.#deadLetterQuota.run(signal),
         this.#leases?.run(signal),
+        this.#reports.run(signal),
       ])
     } finally {
       await this.#orchestrator.stop()
-      await this.#leases?.close()
+      await Promise.all([this.#leases?.close(), this.#reports.close()])
       this.#deadLetterQuota.endHour()
     }
   }
@@ -171,7 +183,9 @@ export class GatewayService {
 
   /** Returns the response of `/gateways`. */
   describe(): unknown {
-    return { gateways: this.#store.list().map((process) => describeProcess(process, performance.now())) }
+    const nowMs = performance.now()
+    const gateways = this.#store.list().map((process) => describeProcess(process, nowMs))
+    return { instance: this.#instanceName, gateways }
   }
 
   /** Runs until the signal aborts. A comparison that fails is repeated after the interval; a series of failures is logged once. */

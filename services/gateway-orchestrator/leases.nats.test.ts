@@ -29,6 +29,19 @@ async function distribution(instances: readonly RunningService[]): Promise<reado
   return await Promise.all(instances.map(async (instance) => Object.keys(await instance.gateways())))
 }
 
+/** Resolves when the stored connection of each gateway is the one of the instance that runs it. */
+async function untilReported(instances: readonly RunningService[]): Promise<void> {
+  const owners = await Promise.all(
+    instances.map(async (instance) => {
+      const name = await instance.instance()
+      return Object.keys(await instance.gateways()).map((gatewayId) => `${gatewayId} ${name} running`)
+    }),
+  )
+  const text = `SELECT gateway_id || ' ' || instance || ' ' || state AS owner FROM gateway_connections`
+  const stored = async () => (await rig.database.sql<{ owner: string }>(text)).map(({ owner }) => owner).sort()
+  await expect.poll(stored, WAIT).toEqual(owners.flat().sort())
+}
+
 /** Resolves when each of these gateways runs at exactly one instance, and every instance runs some. */
 async function untilShared(instances: readonly RunningService[], ids: readonly string[]): Promise<void> {
   const isShared = async (): Promise<boolean> => {
@@ -51,7 +64,7 @@ describe('several instances of gateway-orchestrator', () => {
     ])
   })
 
-  test('G-13, G-11: share the gateways, each see every event, and take over those of an instance that stops or is killed', async () => {
+  test('G-13, G-11, G-14: share the gateways, each see every event, and take over those of an instance that stops or is killed', async () => {
     for (const id of IDS) await rig.insert(gateway(id, 1))
     const [first, second, third] = await serveInstances(3)
     if (!first || !second || !third) throw new Error('expected three instances')
@@ -72,12 +85,15 @@ describe('several instances of gateway-orchestrator', () => {
       expect(configs).toContainEqual({ site: 'cellar' })
     }
 
+    await untilReported([first, second, third])
     expect(await first.stop()).toBe(0)
     await untilShared([second, third], ids)
     await second.kill()
     await untilShared([third], ids)
+    await untilReported([third])
     const fourth = await rig.serve(LEASES)
     await untilShared([third, fourth], ids)
+    await untilReported([third, fourth])
   })
 
   test('G-13: stop their gateways while NATS is away for longer than their leases, and continue afterwards', async () => {

@@ -3,6 +3,7 @@ import { observeStreams } from '../../src/nats/stream-usage.ts'
 import { streamsOf, ensureStreams } from '../../src/nats/streams.ts'
 import { connectPostgres, postgresOptions } from '../../src/postgres/database.ts'
 import { PostgresEndDeviceRepository } from '../../src/postgres/end-device-repository.ts'
+import { PostgresGatewayConnectionStore } from '../../src/postgres/gateway-connection-store.ts'
 import { PostgresGatewayRepository } from '../../src/postgres/gateway-repository.ts'
 import { createLogger } from '../../src/runner/logger.ts'
 import { runProgram } from '../../src/runner/program.ts'
@@ -28,7 +29,8 @@ async function runGateways(env: GatewayOrchestratorEnvironment): Promise<never> 
   await ensureStreams(nats, streamsOf(env))
   const gateways = new PostgresGatewayRepository(database)
   const endDevices = new PostgresEndDeviceRepository(database)
-  const service = new GatewayService({ env, gateways, endDevices, nats, logger })
+  const connections = new PostgresGatewayConnectionStore(database)
+  const service = new GatewayService({ env, gateways, connections, endDevices, nats, logger })
   return await runService({
     service: 'gateway-orchestrator',
     logger,

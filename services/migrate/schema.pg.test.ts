@@ -35,7 +35,7 @@ describe('W-4: the tables of PostgreSQL', () => {
       { name: '', payload_conversion: '', external_id: '' },
     ])
     expect(await rig.rows('SELECT gateway_config, status, deleted_at FROM gateways')).toEqual([
-      { gateway_config: {}, status: 'active', deleted_at: null },
+      { gateway_config: {}, status: 'pending', deleted_at: null },
     ])
   })
 
@@ -64,6 +64,11 @@ describe('W-4: the tables of PostgreSQL', () => {
       }
     },
   )
+
+  test('do not increase updated_at of gateways with their status', async () => {
+    const [before] = await rig.rows('SELECT updated_at FROM gateways')
+    expect(await rig.rows("UPDATE gateways SET status = 'error' RETURNING updated_at")).toEqual([before])
+  })
 
   test.each([
     [

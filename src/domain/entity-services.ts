@@ -1,4 +1,4 @@
-import type { EndDevice, Gateway, GatewayStatus, Organization, OrganizationStatus } from './entities.ts'
+import type { EndDevice, Gateway, Organization, OrganizationStatus } from './entities.ts'
 import { checkGatewayConfig } from './gateway-config.ts'
 import { refuseOverlap } from './gateway-topics/subscription.ts'
 import { normalExternalId } from './external-id.ts'
@@ -131,10 +131,8 @@ export type CreateGatewayInput = Pick<Gateway, 'organizationId' | 'name' | 'gate
   readonly gatewayConfig: string
 }
 
-/** `status` is null if the caller sent an unknown status. */
 export type UpdateGatewayInput = Pick<GatewayChange, 'name' | 'gatewayType'> & {
   readonly gatewayConfig?: string | undefined
-  readonly status?: GatewayStatus | null | undefined
 }
 
 export class GatewayService extends EntityService<Gateway, GatewayRepository> {
@@ -148,8 +146,7 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
       name: optionalText('name', input.name, LIMITS.name),
       gatewayType: requiredText('gateway_type', input.gatewayType, LIMITS.gatewayType),
       gatewayConfig: configOf(input.gatewayConfig),
-      status: 'active',
-    } as const
+    }
     checkGatewayConfig(gateway.gatewayType, gateway.gatewayConfig)
     const created = { gatewayId: this.newId(), ...gateway }
     return await this.repository.create(created, options, (all) => refuseOverlap(created, null, all))
@@ -170,12 +167,11 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
 
   async update(gatewayId: string, input: UpdateGatewayInput, options?: CallOptions): Promise<Gateway> {
     return await this.existing(gatewayId, async (id) => {
-      const { name, gatewayType, gatewayConfig: text, status } = input
-      if (status === null) throw invalid('status must be ACTIVE, ERROR or PENDING')
+      const { name, gatewayType, gatewayConfig: text } = input
       if (name !== undefined) optionalText('name', name, LIMITS.name)
       if (gatewayType !== undefined) requiredText('gateway_type', gatewayType, LIMITS.gatewayType)
       const gatewayConfig = text === undefined ? undefined : configOf(text)
-      const change = { name, gatewayType, gatewayConfig, status }
+      const change = { name, gatewayType, gatewayConfig }
       if (gatewayType === undefined && gatewayConfig === undefined) return this.repository.update(id, change, options)
       return await this.repository.update(id, change, options, async (stored, all) => {
         const { gatewayType: storedType, gatewayConfig: storedConfig } = stored

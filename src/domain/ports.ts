@@ -28,16 +28,13 @@ export interface CallOptions {
 /** The values of a new entity; timestamps come from the store. */
 export type NewOrganization = Pick<Organization, 'id' | 'name' | 'status'>
 export type NewEndDevice = Pick<EndDevice, 'deviceId' | 'organizationId' | 'name' | 'payloadConversion' | 'externalId'>
-export type NewGateway = Pick<
-  Gateway,
-  'gatewayId' | 'organizationId' | 'name' | 'gatewayType' | 'gatewayConfig' | 'status'
->
+export type NewGateway = Pick<Gateway, 'gatewayId' | 'organizationId' | 'name' | 'gatewayType' | 'gatewayConfig'>
 
 /** The fields to change; undefined keeps a value. `updatedAt` always changes. */
 export type Change<T> = { readonly [K in keyof T]?: T[K] | undefined }
 export type OrganizationChange = Change<Pick<Organization, 'name' | 'status'>>
 export type EndDeviceChange = Change<Pick<EndDevice, 'name' | 'payloadConversion' | 'externalId'>>
-export type GatewayChange = Change<Pick<Gateway, 'name' | 'gatewayType' | 'gatewayConfig' | 'status'>>
+export type GatewayChange = Change<Pick<Gateway, 'name' | 'gatewayType' | 'gatewayConfig'>>
 
 /**
  * A store of entities. Throws DomainError: `unavailable` if the store does not answer, `already_exists` for a duplicate id
@@ -82,7 +79,7 @@ export interface GatewayRepository extends Repository<Gateway, NewGateway, Gatew
   list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<Gateway>>
 }
 
-/** Every change of a gateway also changes `updatedAt`. */
+/** Every change of a gateway but one of the status also changes `updatedAt`. */
 export type GatewayVersion = Pick<Gateway, 'gatewayId' | 'updatedAt'>
 
 /** The gateways of all organizations, as the gateway orchestrator reads them. Throws DomainError `unavailable`. */

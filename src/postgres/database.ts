@@ -223,7 +223,8 @@ export class PostgresDatabase implements AsyncDisposable {
 const PING: Statement = {
   name: 'ping',
   text: `SELECT to_regclass('organizations') IS NOT NULL AND to_regclass('end_devices') IS NOT NULL
-    AND to_regclass('gateways') IS NOT NULL AND to_regclass('end_device_last_seen') IS NOT NULL AS complete`,
+    AND to_regclass('gateways') IS NOT NULL AND to_regclass('end_device_last_seen') IS NOT NULL
+    AND to_regclass('gateway_connections') IS NOT NULL AS complete`,
 }
 
 async function run<R extends QueryResultRow>(

@@ -60,7 +60,7 @@ export class PostgresGatewayRepository extends PostgresRepository<Gateway> imple
         updatedAt: 'updated_at',
         deletedAt: 'deleted_at',
       },
-      changeable: ['name', 'gatewayType', 'gatewayConfig', 'status'],
+      changeable: ['name', 'gatewayType', 'gatewayConfig'],
     })
   }
 

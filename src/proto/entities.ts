@@ -10,11 +10,15 @@ import {
   type OrganizationStatus,
 } from '../domain/entities.ts'
 import { MappingError } from '../domain/errors.ts'
+import type { ConnectedGateway, GatewayConnection, GatewayConnectionState } from '../domain/gateway-connection.ts'
 import { EndDeviceSchema, type EndDevice as ProtoEndDevice } from './gen/ponix/end_device/v1/end_device_pb.ts'
 import {
+  GatewayConnectionSchema,
+  GatewayConnectionState as ProtoConnectionState,
   GatewaySchema,
   GatewayStatus as ProtoGatewayStatus,
   type Gateway as ProtoGateway,
+  type GatewayConnection as ProtoGatewayConnection,
 } from './gen/ponix/gateway/v1/gateway_pb.ts'
 import {
   OrganizationSchema,
@@ -41,12 +45,22 @@ export const GATEWAY_STATUS = {
   pending: ProtoGatewayStatus.PENDING,
 } as const satisfies Record<GatewayStatus, ProtoGatewayStatus>
 
+const CONNECTION_STATE = {
+  unknown: ProtoConnectionState.UNKNOWN,
+  starting: ProtoConnectionState.STARTING,
+  running: ProtoConnectionState.RUNNING,
+  interrupted: ProtoConnectionState.INTERRUPTED,
+  retrying: ProtoConnectionState.RETRYING,
+  failing: ProtoConnectionState.FAILING,
+  failed: ProtoConnectionState.FAILED,
+} as const satisfies Record<GatewayConnectionState, ProtoConnectionState>
+
 /** Returns the organization status, or null for UNSPECIFIED and numbers unknown to this version. */
 export function organizationStatusFromProto(status: ProtoOrganizationStatus): OrganizationStatus | null {
   return statusFromProto(ORGANIZATION_STATUS, status)
 }
 
-export function gatewayStatusFromProto(status: ProtoGatewayStatus): GatewayStatus | null {
+function gatewayStatusFromProto(status: ProtoGatewayStatus): GatewayStatus | null {
   return statusFromProto(GATEWAY_STATUS, status)
 }
 
@@ -93,10 +107,27 @@ export function decodeEndDevice(bytes: Uint8Array): EndDevice {
   }
 }
 
-export function gatewayToProto(gateway: Gateway): ProtoGateway {
-  const gatewayConfig = JSON.stringify(gateway.gatewayConfig)
-  const status = GATEWAY_STATUS[gateway.status]
-  return create(GatewaySchema, { ...gateway, gatewayConfig, status, ...lifetimeToProto(gateway) })
+export function gatewayToProto({ connection, ...gateway }: Gateway & Partial<ConnectedGateway>): ProtoGateway {
+  return create(GatewaySchema, {
+    ...gateway,
+    gatewayConfig: JSON.stringify(gateway.gatewayConfig),
+    status: GATEWAY_STATUS[gateway.status],
+    ...lifetimeToProto(gateway),
+    ...(connection === undefined ? {} : { connection: connectionToProto(connection) }),
+  })
+}
+
+function connectionToProto(connection: GatewayConnection): ProtoGatewayConnection {
+  return create(GatewayConnectionSchema, {
+    state: CONNECTION_STATE[connection.state],
+    since: optionalTimestamp(connection.since),
+    lastError: connection.lastError ?? '',
+    instance: connection.instance ?? '',
+    startedAt: optionalTimestamp(connection.startedAt),
+    retries: connection.retries,
+    messages: BigInt(connection.messages),
+    refusedMessages: BigInt(connection.refused),
+  })
 }
 
 /** Decodes a Gateway; an empty config means `{}`. Throws a MappingError unless it is complete. */

@@ -372,6 +372,7 @@ describe('GatewayOrchestrator', () => {
     runs[0]?.received()
     expect(store.get('a')?.status).toEqual({
       state: 'running',
+      sinceMs: 0,
       startedAtMs: 0,
       failures: 0,
       lastError: null,

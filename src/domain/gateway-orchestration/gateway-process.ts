@@ -34,6 +34,8 @@ export type GatewayProcessState = 'starting' | 'running' | 'interrupted' | 'retr
 
 export interface GatewayProcessStatus {
   readonly state: GatewayProcessState
+  /** The begin of the state. */
+  readonly sinceMs: number
   readonly startedAtMs: number
   readonly failures: number
   readonly lastError: string | null
@@ -85,7 +87,8 @@ export class GatewayProcess {
     this.#runner = runner
     this.#context = context
     const startedAtMs = context.nowMs()
-    this.#status = { state: 'starting', startedAtMs, failures: 0, lastError: null, messages: 0, refused: {} }
+    const counts = { failures: 0, messages: 0, refused: {} }
+    this.#status = { state: 'starting', sinceMs: startedAtMs, startedAtMs, lastError: null, ...counts }
     this.#ended = this.#runUntilStopped()
   }
 
@@ -201,7 +204,8 @@ export class GatewayProcess {
   }
 
   #change(change: Partial<GatewayProcessStatus>): void {
-    this.#status = { ...this.#status, ...change }
+    const isNew = change.state !== undefined && change.state !== this.#status.state
+    this.#status = { ...this.#status, ...change, ...(isNew ? { sinceMs: this.#context.nowMs() } : {}) }
   }
 
   #emit(event: GatewayProcessEvent): void {

@@ -64,6 +64,13 @@ export class RunningService extends ServiceProcess {
     return await (await fetch(`http://127.0.0.1:${this.#port}/readyz`)).text()
   }
 
+  /** Returns the name of the instance. */
+  async instance(): Promise<string> {
+    const response = await fetch(`http://127.0.0.1:${this.#port}/gateways`)
+    const { instance }: { instance: string } = JSON.parse(await response.text())
+    return instance
+  }
+
   /** Returns the response of `GET /metrics`. */
   async metrics(): Promise<string> {
     return await (await fetch(`http://127.0.0.1:${this.#port}/metrics`)).text()

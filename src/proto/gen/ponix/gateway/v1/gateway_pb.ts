@@ -14,7 +14,74 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file ponix/gateway/v1/gateway.proto.
  */
 export const file_ponix_gateway_v1_gateway: GenFile = /*@__PURE__*/
-  fileDesc("Ch5wb25peC9nYXRld2F5L3YxL2dhdGV3YXkucHJvdG8SEHBvbml4LmdhdGV3YXkudjEivwIKB0dhdGV3YXkSEgoKZ2F0ZXdheV9pZBgBIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAiABKAkSDAoEbmFtZRgDIAEoCRIvCgZzdGF0dXMYBCABKA4yHy5wb25peC5nYXRld2F5LnYxLkdhdGV3YXlTdGF0dXMSLgoKY3JlYXRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZGVsZXRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMZ2F0ZXdheV90eXBlGAogASgJEhYKDmdhdGV3YXlfY29uZmlnGAsgASgJSgQIBRAGSgQICRAKImsKFENyZWF0ZUdhdGV3YXlSZXF1ZXN0EhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhQKDGdhdGV3YXlfdHlwZRgDIAEoCRIWCg5nYXRld2F5X2NvbmZpZxgEIAEoCSJDChVDcmVhdGVHYXRld2F5UmVzcG9uc2USKgoHZ2F0ZXdheRgBIAEoCzIZLnBvbml4LmdhdGV3YXkudjEuR2F0ZXdheSInChFHZXRHYXRld2F5UmVxdWVzdBISCgpnYXRld2F5X2lkGAEgASgJIkAKEkdldEdhdGV3YXlSZXNwb25zZRIqCgdnYXRld2F5GAEgASgLMhkucG9uaXguZ2F0ZXdheS52MS5HYXRld2F5IlUKE0xpc3RHYXRld2F5c1JlcXVlc3QSFwoPb3JnYW5pemF0aW9uX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIlwKFExpc3RHYXRld2F5c1Jlc3BvbnNlEisKCGdhdGV3YXlzGAEgAygLMhkucG9uaXguZ2F0ZXdheS52MS5HYXRld2F5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLjAQoUVXBkYXRlR2F0ZXdheVJlcXVlc3QSEgoKZ2F0ZXdheV9pZBgBIAEoCRIRCgRuYW1lGAIgASgJSACIAQESGQoMZ2F0ZXdheV90eXBlGAMgASgJSAGIAQESGwoOZ2F0ZXdheV9jb25maWcYBCABKAlIAogBARI0CgZzdGF0dXMYBSABKA4yHy5wb25peC5nYXRld2F5LnYxLkdhdGV3YXlTdGF0dXNIA4gBAUIHCgVfbmFtZUIPCg1fZ2F0ZXdheV90eXBlQhEKD19nYXRld2F5X2NvbmZpZ0IJCgdfc3RhdHVzIkMKFVVwZGF0ZUdhdGV3YXlSZXNwb25zZRIqCgdnYXRld2F5GAEgASgLMhkucG9uaXguZ2F0ZXdheS52MS5HYXRld2F5IioKFERlbGV0ZUdhdGV3YXlSZXF1ZXN0EhIKCmdhdGV3YXlfaWQYASABKAkiQwoVRGVsZXRlR2F0ZXdheVJlc3BvbnNlEioKB2dhdGV3YXkYASABKAsyGS5wb25peC5nYXRld2F5LnYxLkdhdGV3YXkqgAEKDUdhdGV3YXlTdGF0dXMSHgoaR0FURVdBWV9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVHQVRFV0FZX1NUQVRVU19BQ1RJVkUQARIYChRHQVRFV0FZX1NUQVRVU19FUlJPUhACEhoKFkdBVEVXQVlfU1RBVFVTX1BFTkRJTkcQAzLuAwoOR2F0ZXdheVNlcnZpY2USYAoNQ3JlYXRlR2F0ZXdheRImLnBvbml4LmdhdGV3YXkudjEuQ3JlYXRlR2F0ZXdheVJlcXVlc3QaJy5wb25peC5nYXRld2F5LnYxLkNyZWF0ZUdhdGV3YXlSZXNwb25zZRJXCgpHZXRHYXRld2F5EiMucG9uaXguZ2F0ZXdheS52MS5HZXRHYXRld2F5UmVxdWVzdBokLnBvbml4LmdhdGV3YXkudjEuR2V0R2F0ZXdheVJlc3BvbnNlEl0KDExpc3RHYXRld2F5cxIlLnBvbml4LmdhdGV3YXkudjEuTGlzdEdhdGV3YXlzUmVxdWVzdBomLnBvbml4LmdhdGV3YXkudjEuTGlzdEdhdGV3YXlzUmVzcG9uc2USYAoNVXBkYXRlR2F0ZXdheRImLnBvbml4LmdhdGV3YXkudjEuVXBkYXRlR2F0ZXdheVJlcXVlc3QaJy5wb25peC5nYXRld2F5LnYxLlVwZGF0ZUdhdGV3YXlSZXNwb25zZRJgCg1EZWxldGVHYXRld2F5EiYucG9uaXguZ2F0ZXdheS52MS5EZWxldGVHYXRld2F5UmVxdWVzdBonLnBvbml4LmdhdGV3YXkudjEuRGVsZXRlR2F0ZXdheVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch5wb25peC9nYXRld2F5L3YxL2dhdGV3YXkucHJvdG8SEHBvbml4LmdhdGV3YXkudjEiigIKEUdhdGV3YXlDb25uZWN0aW9uEjcKBXN0YXRlGAEgASgOMigucG9uaXguZ2F0ZXdheS52MS5HYXRld2F5Q29ubmVjdGlvblN0YXRlEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGAMgASgJEhAKCGluc3RhbmNlGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3JldHJpZXMYBiABKA0SEAoIbWVzc2FnZXMYByABKAQSGAoQcmVmdXNlZF9tZXNzYWdlcxgIIAEoBCL4AgoHR2F0ZXdheRISCgpnYXRld2F5X2lkGAEgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEi8KBnN0YXR1cxgEIAEoDjIfLnBvbml4LmdhdGV3YXkudjEuR2F0ZXdheVN0YXR1cxIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpkZWxldGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxnYXRld2F5X3R5cGUYCiABKAkSFgoOZ2F0ZXdheV9jb25maWcYCyABKAkSNwoKY29ubmVjdGlvbhgMIAEoCzIjLnBvbml4LmdhdGV3YXkudjEuR2F0ZXdheUNvbm5lY3Rpb25KBAgFEAZKBAgJEAoiawoUQ3JlYXRlR2F0ZXdheVJlcXVlc3QSFwoPb3JnYW5pemF0aW9uX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFAoMZ2F0ZXdheV90eXBlGAMgASgJEhYKDmdhdGV3YXlfY29uZmlnGAQgASgJIkMKFUNyZWF0ZUdhdGV3YXlSZXNwb25zZRIqCgdnYXRld2F5GAEgASgLMhkucG9uaXguZ2F0ZXdheS52MS5HYXRld2F5IicKEUdldEdhdGV3YXlSZXF1ZXN0EhIKCmdhdGV3YXlfaWQYASABKAkiQAoSR2V0R2F0ZXdheVJlc3BvbnNlEioKB2dhdGV3YXkYASABKAsyGS5wb25peC5nYXRld2F5LnYxLkdhdGV3YXkiVQoTTGlzdEdhdGV3YXlzUmVxdWVzdBIXCg9vcmdhbml6YXRpb25faWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiXAoUTGlzdEdhdGV3YXlzUmVzcG9uc2USKwoIZ2F0ZXdheXMYASADKAsyGS5wb25peC5nYXRld2F5LnYxLkdhdGV3YXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIuMBChRVcGRhdGVHYXRld2F5UmVxdWVzdBISCgpnYXRld2F5X2lkGAEgASgJEhEKBG5hbWUYAiABKAlIAIgBARIZCgxnYXRld2F5X3R5cGUYAyABKAlIAYgBARIbCg5nYXRld2F5X2NvbmZpZxgEIAEoCUgCiAEBEjQKBnN0YXR1cxgFIAEoDjIfLnBvbml4LmdhdGV3YXkudjEuR2F0ZXdheVN0YXR1c0gDiAEBQgcKBV9uYW1lQg8KDV9nYXRld2F5X3R5cGVCEQoPX2dhdGV3YXlfY29uZmlnQgkKB19zdGF0dXMiQwoVVXBkYXRlR2F0ZXdheVJlc3BvbnNlEioKB2dhdGV3YXkYASABKAsyGS5wb25peC5nYXRld2F5LnYxLkdhdGV3YXkiKgoURGVsZXRlR2F0ZXdheVJlcXVlc3QSEgoKZ2F0ZXdheV9pZBgBIAEoCSJDChVEZWxldGVHYXRld2F5UmVzcG9uc2USKgoHZ2F0ZXdheRgBIAEoCzIZLnBvbml4LmdhdGV3YXkudjEuR2F0ZXdheSqAAQoNR2F0ZXdheVN0YXR1cxIeChpHQVRFV0FZX1NUQVRVU19VTlNQRUNJRklFRBAAEhkKFUdBVEVXQVlfU1RBVFVTX0FDVElWRRABEhgKFEdBVEVXQVlfU1RBVFVTX0VSUk9SEAISGgoWR0FURVdBWV9TVEFUVVNfUEVORElORxADKtECChZHYXRld2F5Q29ubmVjdGlvblN0YXRlEigKJEdBVEVXQVlfQ09OTkVDVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEiQKIEdBVEVXQVlfQ09OTkVDVElPTl9TVEFURV9VTktOT1dOEAESJQohR0FURVdBWV9DT05ORUNUSU9OX1NUQVRFX1NUQVJUSU5HEAISJAogR0FURVdBWV9DT05ORUNUSU9OX1NUQVRFX1JVTk5JTkcQAxIoCiRHQVRFV0FZX0NPTk5FQ1RJT05fU1RBVEVfSU5URVJSVVBURUQQBBIlCiFHQVRFV0FZX0NPTk5FQ1RJT05fU1RBVEVfUkVUUllJTkcQBRIkCiBHQVRFV0FZX0NPTk5FQ1RJT05fU1RBVEVfRkFJTElORxAGEiMKH0dBVEVXQVlfQ09OTkVDVElPTl9TVEFURV9GQUlMRUQQBzLuAwoOR2F0ZXdheVNlcnZpY2USYAoNQ3JlYXRlR2F0ZXdheRImLnBvbml4LmdhdGV3YXkudjEuQ3JlYXRlR2F0ZXdheVJlcXVlc3QaJy5wb25peC5nYXRld2F5LnYxLkNyZWF0ZUdhdGV3YXlSZXNwb25zZRJXCgpHZXRHYXRld2F5EiMucG9uaXguZ2F0ZXdheS52MS5HZXRHYXRld2F5UmVxdWVzdBokLnBvbml4LmdhdGV3YXkudjEuR2V0R2F0ZXdheVJlc3BvbnNlEl0KDExpc3RHYXRld2F5cxIlLnBvbml4LmdhdGV3YXkudjEuTGlzdEdhdGV3YXlzUmVxdWVzdBomLnBvbml4LmdhdGV3YXkudjEuTGlzdEdhdGV3YXlzUmVzcG9uc2USYAoNVXBkYXRlR2F0ZXdheRImLnBvbml4LmdhdGV3YXkudjEuVXBkYXRlR2F0ZXdheVJlcXVlc3QaJy5wb25peC5nYXRld2F5LnYxLlVwZGF0ZUdhdGV3YXlSZXNwb25zZRJgCg1EZWxldGVHYXRld2F5EiYucG9uaXguZ2F0ZXdheS52MS5EZWxldGVHYXRld2F5UmVxdWVzdBonLnBvbml4LmdhdGV3YXkudjEuRGVsZXRlR2F0ZXdheVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+
+/**
+ * The connection of a gateway, up to some seconds old. Counts begin with the start of the gateway at the instance, and can be up to a
+ * minute old.
+ *
+ * @generated from message ponix.gateway.v1.GatewayConnection
+ */
+export type GatewayConnection = Message<"ponix.gateway.v1.GatewayConnection"> & {
+  /**
+   * @generated from field: ponix.gateway.v1.GatewayConnectionState state = 1;
+   */
+  state: GatewayConnectionState;
+
+  /**
+   * The begin of the state; if it is UNKNOWN, the last sign of life of the instance.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 2;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * The newest error, also of a message that cannot be an envelope. It stays after the gateway works again.
+   *
+   * @generated from field: string last_error = 3;
+   */
+  lastError: string;
+
+  /**
+   * The instance of ponix-gateway-orchestrator that runs the gateway, or ran it last.
+   *
+   * @generated from field: string instance = 4;
+   */
+  instance: string;
+
+  /**
+   * The start of the gateway at the instance.
+   *
+   * @generated from field: google.protobuf.Timestamp started_at = 5;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * Consecutive failed attempts.
+   *
+   * @generated from field: uint32 retries = 6;
+   */
+  retries: number;
+
+  /**
+   * @generated from field: uint64 messages = 7;
+   */
+  messages: bigint;
+
+  /**
+   * Messages that cannot be envelopes.
+   *
+   * @generated from field: uint64 refused_messages = 8;
+   */
+  refusedMessages: bigint;
+};
+
+/**
+ * Describes the message ponix.gateway.v1.GatewayConnection.
+ * Use `create(GatewayConnectionSchema)` to create a new message.
+ */
+export const GatewayConnectionSchema: GenMessage<GatewayConnection> = /*@__PURE__*/
+  messageDesc(file_ponix_gateway_v1_gateway, 0);
 
 /**
  * @generated from message ponix.gateway.v1.Gateway
@@ -36,6 +103,8 @@ export type Gateway = Message<"ponix.gateway.v1.Gateway"> & {
   name: string;
 
   /**
+   * Output only: follows the connection.
+   *
    * @generated from field: ponix.gateway.v1.GatewayStatus status = 4;
    */
   status: GatewayStatus;
@@ -68,6 +137,13 @@ export type Gateway = Message<"ponix.gateway.v1.Gateway"> & {
    * @generated from field: string gateway_config = 11;
    */
   gatewayConfig: string;
+
+  /**
+   * Output only, in the answers of GetGateway, ListGateways and UpdateGateway; not in events.
+   *
+   * @generated from field: ponix.gateway.v1.GatewayConnection connection = 12;
+   */
+  connection?: GatewayConnection | undefined;
 };
 
 /**
@@ -75,7 +151,7 @@ export type Gateway = Message<"ponix.gateway.v1.Gateway"> & {
  * Use `create(GatewaySchema)` to create a new message.
  */
 export const GatewaySchema: GenMessage<Gateway> = /*@__PURE__*/
-  messageDesc(file_ponix_gateway_v1_gateway, 0);
+  messageDesc(file_ponix_gateway_v1_gateway, 1);
 
 /**
  * @generated from message ponix.gateway.v1.CreateGatewayRequest
@@ -109,7 +185,7 @@ export type CreateGatewayRequest = Message<"ponix.gateway.v1.CreateGatewayReques
  * Use `create(CreateGatewayRequestSchema)` to create a new message.
  */
 export const CreateGatewayRequestSchema: GenMessage<CreateGatewayRequest> = /*@__PURE__*/
-  messageDesc(file_ponix_gateway_v1_gateway, 1);
+  messageDesc(file_ponix_gateway_v1_gateway, 2);
 
 /**
  * @generated from message ponix.gateway.v1.CreateGatewayResponse
@@ -126,7 +202,7 @@ export type CreateGatewayResponse = Message<"ponix.gateway.v1.CreateGatewayRespo
  * Use `create(CreateGatewayResponseSchema)` to create a new message.
  */
 export const CreateGatewayResponseSchema: GenMessage<CreateGatewayResponse> = /*@__PURE__*/
-  messageDesc(file_ponix_gateway_v1_gateway, 2);
+  messageDesc(file_ponix_gateway_v1_gateway, 3);
 
 /**
  * @generated from message ponix.gateway.v1.GetGatewayRequest
@@ -143,7 +219,7 @@ export type GetGatewayRequest = Message<"ponix.gateway.v1.GetGatewayRequest"> & 
  * Use `create(GetGatewayRequestSchema)` to create a new message.
  */
 export const GetGatewayRequestSchema: GenMessage<GetGatewayRequest> = /*@__PURE__*/
-  messageDesc(file_ponix_gateway_v1_gateway, 3);
+  messageDesc(file_ponix_gateway_v1_gateway, 4);
 
 /**
  * @generated from message ponix.gateway.v1.GetGatewayResponse
@@ -160,7 +236,7 @@ export type GetGatewayResponse = Message<"ponix.gateway.v1.GetGatewayResponse"> 
  * Use `create(GetGatewayResponseSchema)` to create a new message.
  */
 export const GetGatewayResponseSchema: GenMessage<GetGatewayResponse> = /*@__PURE__*/
-  messageDesc(file_ponix_gateway_v1_gateway, 4);
+  messageDesc(file_ponix_gateway_v1_gateway, 5);
 
 /**
  * @generated from message ponix.gateway.v1.ListGatewaysRequest
@@ -189,7 +265,7 @@ export type ListGatewaysRequest = Message<"ponix.gateway.v1.ListGatewaysRequest"
  * Use `create(ListGatewaysRequestSchema)` to create a new message.
  */
 export const ListGatewaysRequestSchema: GenMessage<ListGatewaysRequest> = /*@__PURE__*/
-  messageDesc(file_ponix_gateway_v1_gateway, 5);
+  messageDesc(file_ponix_gateway_v1_gateway, 6);
 
 /**
  * @generated from message ponix.gateway.v1.ListGatewaysResponse
@@ -213,7 +289,7 @@ export type ListGatewaysResponse = Message<"ponix.gateway.v1.ListGatewaysRespons
  * Use `create(ListGatewaysResponseSchema)` to create a new message.
  */
 export const ListGatewaysResponseSchema: GenMessage<ListGatewaysResponse> = /*@__PURE__*/
-  messageDesc(file_ponix_gateway_v1_gateway, 6);
+  messageDesc(file_ponix_gateway_v1_gateway, 7);
 
 /**
  * Only the fields that are present change.
@@ -242,6 +318,8 @@ export type UpdateGatewayRequest = Message<"ponix.gateway.v1.UpdateGatewayReques
   gatewayConfig?: string | undefined;
 
   /**
+   * Rejected: the status is output only.
+   *
    * @generated from field: optional ponix.gateway.v1.GatewayStatus status = 5;
    */
   status?: GatewayStatus | undefined;
@@ -252,7 +330,7 @@ export type UpdateGatewayRequest = Message<"ponix.gateway.v1.UpdateGatewayReques
  * Use `create(UpdateGatewayRequestSchema)` to create a new message.
  */
 export const UpdateGatewayRequestSchema: GenMessage<UpdateGatewayRequest> = /*@__PURE__*/
-  messageDesc(file_ponix_gateway_v1_gateway, 7);
+  messageDesc(file_ponix_gateway_v1_gateway, 8);
 
 /**
  * @generated from message ponix.gateway.v1.UpdateGatewayResponse
@@ -269,7 +347,7 @@ export type UpdateGatewayResponse = Message<"ponix.gateway.v1.UpdateGatewayRespo
  * Use `create(UpdateGatewayResponseSchema)` to create a new message.
  */
 export const UpdateGatewayResponseSchema: GenMessage<UpdateGatewayResponse> = /*@__PURE__*/
-  messageDesc(file_ponix_gateway_v1_gateway, 8);
+  messageDesc(file_ponix_gateway_v1_gateway, 9);
 
 /**
  * @generated from message ponix.gateway.v1.DeleteGatewayRequest
@@ -286,7 +364,7 @@ export type DeleteGatewayRequest = Message<"ponix.gateway.v1.DeleteGatewayReques
  * Use `create(DeleteGatewayRequestSchema)` to create a new message.
  */
 export const DeleteGatewayRequestSchema: GenMessage<DeleteGatewayRequest> = /*@__PURE__*/
-  messageDesc(file_ponix_gateway_v1_gateway, 9);
+  messageDesc(file_ponix_gateway_v1_gateway, 10);
 
 /**
  * @generated from message ponix.gateway.v1.DeleteGatewayResponse
@@ -303,7 +381,7 @@ export type DeleteGatewayResponse = Message<"ponix.gateway.v1.DeleteGatewayRespo
  * Use `create(DeleteGatewayResponseSchema)` to create a new message.
  */
 export const DeleteGatewayResponseSchema: GenMessage<DeleteGatewayResponse> = /*@__PURE__*/
-  messageDesc(file_ponix_gateway_v1_gateway, 10);
+  messageDesc(file_ponix_gateway_v1_gateway, 11);
 
 /**
  * @generated from enum ponix.gateway.v1.GatewayStatus
@@ -340,6 +418,80 @@ export type GatewayStatus = (typeof GatewayStatus)[keyof typeof GatewayStatus] |
  */
 export const GatewayStatusSchema: GenEnum<GatewayStatus> = /*@__PURE__*/
   enumDesc(file_ponix_gateway_v1_gateway, 0);
+
+/**
+ * The state of a gateway's connection, and what it means for the status.
+ *
+ * @generated from enum ponix.gateway.v1.GatewayConnectionState
+ */
+export const GatewayConnectionState = {
+  /**
+   * @generated from enum value: GATEWAY_CONNECTION_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * No live instance of ponix-gateway-orchestrator runs the gateway: PENDING.
+   *
+   * @generated from enum value: GATEWAY_CONNECTION_STATE_UNKNOWN = 1;
+   */
+  UNKNOWN: 1,
+
+  /**
+   * PENDING.
+   *
+   * @generated from enum value: GATEWAY_CONNECTION_STATE_STARTING = 2;
+   */
+  STARTING: 2,
+
+  /**
+   * Connected: ACTIVE.
+   *
+   * @generated from enum value: GATEWAY_CONNECTION_STATE_RUNNING = 3;
+   */
+  RUNNING: 3,
+
+  /**
+   * The connection was lost and is being restored: PENDING.
+   *
+   * @generated from enum value: GATEWAY_CONNECTION_STATE_INTERRUPTED = 4;
+   */
+  INTERRUPTED: 4,
+
+  /**
+   * Waits for the next attempt: PENDING.
+   *
+   * @generated from enum value: GATEWAY_CONNECTION_STATE_RETRYING = 5;
+   */
+  RETRYING: 5,
+
+  /**
+   * Several attempts in a row failed; attempts continue: ERROR.
+   *
+   * @generated from enum value: GATEWAY_CONNECTION_STATE_FAILING = 6;
+   */
+  FAILING: 6,
+
+  /**
+   * No further attempt until the gateway's config changes: ERROR.
+   *
+   * @generated from enum value: GATEWAY_CONNECTION_STATE_FAILED = 7;
+   */
+  FAILED: 7,
+} as const;
+
+/**
+ * The state of a gateway's connection, and what it means for the status.
+ *
+ * @generated from enum ponix.gateway.v1.GatewayConnectionState
+ */
+export type GatewayConnectionState = (typeof GatewayConnectionState)[keyof typeof GatewayConnectionState] | UnknownEnum;
+
+/**
+ * Describes the enum ponix.gateway.v1.GatewayConnectionState.
+ */
+export const GatewayConnectionStateSchema: GenEnum<GatewayConnectionState> = /*@__PURE__*/
+  enumDesc(file_ponix_gateway_v1_gateway, 1);
 
 /**
  * @generated from service ponix.gateway.v1.GatewayService

@@ -1,0 +1,141 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../../src/domain/errors.ts'
+import type { GatewayConnectionReport, GatewayConnectionStore } from '../../src/domain/gateway-connection.ts'
+import { isReportDue, type Reported } from '../../src/domain/gateway-orchestration/connection-report.ts'
+import type { GatewayProcessStore } from '../../src/domain/gateway-orchestration/gateway-orchestrator.ts'
+import type { GatewayProcess, GatewayProcessStatus } from '../../src/domain/gateway-orchestration/gateway-process.ts'
+import { shortened } from '../../src/nats/dead-letters.ts'
+import type { Logger } from '../../src/runner/logger.ts'
+
+export interface ConnectionReportsParts {
+  readonly store: GatewayProcessStore
+  readonly connections: GatewayConnectionStore
+  /** Unique for each start of the program. */
+  readonly instance: string
+  readonly owns: (gatewayId: string) => boolean
+  readonly nowMs: () => number
+  readonly logger: Logger
+}
+
+const ROUND_INTERVAL_MS = 1_000
+const BEAT_INTERVAL_MS = 10_000
+const BATCH_SIZE = 1_000
+const LEAVE_TIMEOUT_MS = 2_000
+
+interface ReportedProcess extends Reported {
+  readonly process: GatewayProcess
+  readonly epoch: bigint
+}
+
+/**
+ * Stores the connections of the gateways of this instance, in rounds and in batches: what has changed since the last round.
+ *
+ * The first report of a process has a new epoch, which is read while this instance owns the gateway. An instance that takes a gateway
+ * over later therefore has a later epoch, and no delayed statement of this instance can replace its reports (a fencing token,
+ * Kleppmann, "How to do distributed locking", 2016).
+ */
+export class ConnectionReports {
+  readonly #parts: ConnectionReportsParts
+  readonly #reported = new Map<string, ReportedProcess>()
+  #beatAtMs = -Infinity
+  #failing = false
+
+  constructor(parts: ConnectionReportsParts) {
+    this.#parts = parts
+  }
+
+  /** Reports until the signal aborts. A round that fails is repeated; a series of failures is logged once. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#round(signal)
+        this.#failing = false
+      } catch (error) {
+        if (!this.#failing && !signal.aborted)
+          this.#parts.logger.warn(`cannot store the states of gateways: ${messageOf(error)}; retrying`)
+        this.#failing = true
+      }
+      await sleep(ROUND_INTERVAL_MS, undefined, { signal }).catch(() => undefined)
+    }
+  }
+
+  /** Makes the connections of this instance unknown. Without it, they are unknown half a minute later. */
+  async close(): Promise<void> {
+    const { connections, instance } = this.#parts
+    await connections.leave(instance, { signal: AbortSignal.timeout(LEAVE_TIMEOUT_MS) }).catch(() => undefined)
+  }
+
+  async #round(signal: AbortSignal): Promise<void> {
+    const { store, connections, instance, nowMs } = this.#parts
+    if (nowMs() >= this.#beatAtMs) {
+      await connections.beat(instance, { signal })
+      this.#beatAtMs = nowMs() + BEAT_INTERVAL_MS
+    }
+    await this.#removeEnded(signal)
+    const due = store.list().filter((process) => isReportDue(this.#reportedOf(process), process.status, nowMs()))
+    const hasNew = due.some((process) => this.#reportedOf(process) === null)
+    const epoch = hasNew ? await connections.nextEpoch({ signal }) : 0n
+    for (const batch of batches(due)) await this.#report(batch, epoch, signal)
+  }
+
+  #reportedOf(process: GatewayProcess): ReportedProcess | null {
+    const reported = this.#reported.get(process.gateway.gatewayId)
+    return reported?.process === process ? reported : null
+  }
+
+  async #removeEnded(signal: AbortSignal): Promise<void> {
+    const { store, connections } = this.#parts
+    const ended = [...this.#reported.keys()].filter((gatewayId) => !store.exists(gatewayId))
+    for (const batch of batches(ended)) {
+      const epochs = batch.map((gatewayId) => [gatewayId, this.#reported.get(gatewayId)?.epoch ?? 0n] as const)
+      await connections.remove(new Map(epochs), { signal })
+      for (const gatewayId of batch) this.#reported.delete(gatewayId)
+    }
+  }
+
+  async #report(processes: readonly GatewayProcess[], newEpoch: bigint, signal: AbortSignal): Promise<void> {
+    const { connections, instance, owns, nowMs } = this.#parts
+    const atMs = nowMs()
+    const next = processes
+      .filter(({ gateway }) => owns(gateway.gatewayId))
+      .map((process) => {
+        const epoch = this.#reportedOf(process)?.epoch ?? newEpoch
+        return { process, status: process.status, epoch, atMs }
+      })
+    const reports = next.flatMap(({ process, status, epoch }) => reportOf(process, status, epoch, atMs))
+    const outdated = await connections.report(instance, reports, { signal })
+    for (const reported of next) {
+      const { gatewayId } = reported.process.gateway
+      // Another instance had the gateway meanwhile: the next report needs a new epoch.
+      if (outdated.has(gatewayId)) this.#reported.delete(gatewayId)
+      else this.#reported.set(gatewayId, reported)
+    }
+  }
+}
+
+function reportOf(
+  { gateway }: GatewayProcess,
+  status: GatewayProcessStatus,
+  epoch: bigint,
+  nowMs: number,
+): GatewayConnectionReport[] {
+  const { state, sinceMs, startedAtMs, lastError, failures, messages, refused } = status
+  if (state === 'stopped') return []
+  return [
+    {
+      gatewayId: gateway.gatewayId,
+      epoch,
+      state,
+      stateAgeMs: nowMs - sinceMs,
+      ageMs: nowMs - startedAtMs,
+      lastError: lastError === null ? null : shortened(lastError),
+      retries: failures,
+      messages,
+      refused: Object.values(refused).reduce((sum, count) => sum + count, 0),
+    },
+  ]
+}
+
+function* batches<T>(items: readonly T[]): Iterable<readonly T[]> {
+  for (let start = 0; start < items.length; start += BATCH_SIZE) yield items.slice(start, start + BATCH_SIZE)
+}
