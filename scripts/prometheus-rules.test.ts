@@ -95,6 +95,16 @@ describe('deploy/prometheus/ponix.rules.yml', () => {
     expect(missed).toEqual([])
   })
 
+  it.each(rules)('$alert names no stream that can be renamed', ({ expr, annotations }) => {
+    const environment = read('docs/environment.md')
+    const defaults = [...environment.matchAll(/^\| `PONIX_\w+_STREAM` +\| `(\w+)`/gm)].map(([, name = '']) => name)
+    expect(defaults).toContain('surplus_envelopes')
+    const named = [...expr.matchAll(/stream(?:=|=~)"([^"]*)"/g)].map(([, name]) => name)
+    const texts = Object.values(annotations).join(' ')
+    expect(named).toEqual([])
+    expect(defaults.filter((name) => name.includes('_') && texts.includes(name))).toEqual([])
+  })
+
   it.each(rules)('$alert refers to a section that exists', ({ annotations }) => {
     const [path = '', anchor] = annotations.docs.split('#')
     const headings = [...read(path).matchAll(/^#+ (.*)$/gm)].map(([, text = '']) =>

@@ -16,6 +16,9 @@ describe('the use of streams', () => {
     const { bytes } = (await limited.client.manager.streams.info(limited.stream)).state
     expect(await of(limited, 'bytes')).toBe(bytes)
     expect(await of(limited, 'bytes_limit')).toBe(100_000)
+    expect(await metricOf('ponix_nats_stream_info', { stream: limited.stream, subjects: `${limited.subject}.>` })).toBe(
+      1,
+    )
     expect(await of(limited, 'age_limit_seconds')).toBe(3600)
     const age = await of(limited, 'age_seconds')
     await expect.poll(() => of(limited, 'age_seconds')).toBeGreaterThan(age ?? Infinity)
