@@ -67,6 +67,11 @@ export const natsMetrics = {
     help: 'Age of the oldest message that the durable consumer has not acknowledged; 0 if there is none. Labels: stream, durable.',
     labelNames: ['stream', 'durable'],
   }),
+  streamInfo: new Gauge({
+    name: 'ponix_nats_stream_info',
+    help: '1 for each stream; its subjects identify it under any name. Labels: stream, subjects.',
+    labelNames: ['stream', 'subjects'],
+  }),
   streamMessages: new Gauge({
     name: 'ponix_nats_stream_messages',
     help: 'Messages in the stream. Labels: stream.',

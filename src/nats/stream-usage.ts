@@ -32,7 +32,8 @@ export async function observeStreams(
 async function observeStream(client: NatsClient, stream: string, watch: LimitWatch): Promise<void> {
   const info = await client.manager.streams.info(stream)
   const { messages, bytes, first_ts } = info.state
-  const { max_age, max_bytes, discard } = info.config
+  const { max_age, max_bytes, discard, subjects } = info.config
+  natsMetrics.streamInfo.set({ stream, subjects: subjects.join(' ') }, 1)
   natsMetrics.streamMessages.set({ stream }, messages)
   natsMetrics.streamBytes.set({ stream }, bytes)
   natsMetrics.streamAgeSeconds.set({ stream }, messages === 0 ? 0 : ageOf(info, Date.parse(first_ts)) / 1000)
