@@ -22,8 +22,8 @@ export const CRASH_POINTS = [
 
 export type CrashPoint = (typeof CRASH_POINTS)[number]
 
-export interface CrashScript {
-  readonly point: CrashPoint
+export interface CrashScript<Point extends string = CrashPoint> {
+  readonly point: Point
   /** The crash happens when the point is reached for the n-th time. */
   readonly at: number
   /** Whether the message passes before the crash. If not, all connections are cut. */
@@ -32,49 +32,66 @@ export interface CrashScript {
   onReached(): void
 }
 
-/** A proxy between analytics and NATS and ClickHouse that injects a crash at a scripted point. */
-export class CrashTap implements AsyncDisposable {
+/** Proxies that inject a crash at a scripted point. */
+export class CrashScripts<Point extends string> implements AsyncDisposable {
   readonly #proxies: TcpProxy[] = []
-  #script: CrashScript | undefined
+  #script: CrashScript<Point> | undefined
   #reached = 0
 
-  private constructor() {}
-
-  static async start(natsUrl: string, clickhouseUrl: string): Promise<CrashTap> {
-    const tap = new CrashTap()
-    tap.#proxies.push(
-      await TcpProxy.start(natsUrl, (link) => tap.#joinNats(link)),
-      await TcpProxy.start(clickhouseUrl, (link) => tap.#joinClickHouse(link)),
-    )
-    return tap
-  }
-
-  get variables(): Readonly<Record<string, string>> {
-    const [nats, clickhouse] = this.#proxies
-    return {
-      PONIX_NATS_URL: `nats://127.0.0.1:${nats?.port}`,
-      PONIX_CLICKHOUSE_URL: `http://127.0.0.1:${clickhouse?.port}`,
-    }
-  }
-
   /** Sets the next crash; undefined lets everything pass. */
-  script(script: CrashScript | undefined): void {
+  script(script: CrashScript<Point> | undefined): void {
     this.#script = script
     this.#reached = 0
+  }
+
+  cut(): void {
+    for (const proxy of this.#proxies) proxy.cut()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const proxy of this.#proxies) await proxy[Symbol.asyncDispose]()
   }
 
+  /** Starts a proxy; resolves with its port. */
+  protected async open(target: string, join: (link: ProxiedLink) => ProxyPassage): Promise<number> {
+    const proxy = await TcpProxy.start(target, join)
+    this.#proxies.push(proxy)
+    return proxy.port
+  }
+
+  /** Passes a message on; `point` is where it is. */
+  protected pass(point: Point | undefined, send: () => void): void {
+    const script = this.#script
+    if (point === undefined || script?.point !== point || ++this.#reached !== script.at) return send()
+    if (script.passes) send()
+    script.onReached()
+    if (!script.passes) this.cut()
+  }
+}
+
+/** A proxy between analytics and NATS and ClickHouse that injects a crash at a scripted point. */
+export class CrashTap extends CrashScripts<CrashPoint> {
+  variables: Readonly<Record<string, string>> = {}
+
+  static async start(natsUrl: string, clickhouseUrl: string): Promise<CrashTap> {
+    const tap = new CrashTap()
+    const natsPort = await tap.open(natsUrl, (link) => tap.#joinNats(link))
+    const clickhousePort = await tap.open(clickhouseUrl, (link) => tap.#joinClickHouse(link))
+    tap.variables = {
+      PONIX_NATS_URL: `nats://127.0.0.1:${natsPort}`,
+      PONIX_CLICKHOUSE_URL: `http://127.0.0.1:${clickhousePort}`,
+    }
+    return tap
+  }
+
   #joinNats(link: ProxiedLink): ProxyPassage {
     const [sent, received] = [new FrameSplitter(), new FrameSplitter()]
     return {
       fromClient: (bytes) => {
-        for (const frame of sent.split(bytes)) this.#pass(sentPoint(frame), () => link.toServer(frame))
+        for (const frame of sent.split(bytes)) this.pass(sentPoint(frame), () => link.toServer(frame))
       },
       fromServer: (bytes) => {
-        for (const frame of received.split(bytes)) this.#pass(storedPoint(frame), () => link.toClient(frame))
+        for (const frame of received.split(bytes)) this.pass(storedPoint(frame), () => link.toClient(frame))
       },
     }
   }
@@ -85,23 +102,14 @@ export class CrashTap implements AsyncDisposable {
       fromClient: (bytes) => {
         const begins = bytes.includes('insert_deduplication_token')
         inserting ||= begins
-        this.#pass(begins ? 'insert sent' : undefined, () => link.toServer(bytes))
+        this.pass(begins ? 'insert sent' : undefined, () => link.toServer(bytes))
       },
       fromServer: (bytes) => {
         const answers = inserting
         inserting = false
-        this.#pass(answers ? 'insert acknowledged' : undefined, () => link.toClient(bytes))
+        this.pass(answers ? 'insert acknowledged' : undefined, () => link.toClient(bytes))
       },
     }
-  }
-
-  #pass(point: CrashPoint | undefined, send: () => void): void {
-    const script = this.#script
-    if (point === undefined || script?.point !== point || ++this.#reached !== script.at) return send()
-    if (script.passes) send()
-    script.onReached()
-    if (script.passes) return
-    for (const proxy of this.#proxies) proxy.cut()
   }
 }
 

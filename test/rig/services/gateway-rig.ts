@@ -114,8 +114,8 @@ export class GatewayRig implements AsyncDisposable {
     this.client = client
   }
 
-  static async start(): Promise<GatewayRig> {
-    const servers = await Promise.all([startPostgres(), startNats(), startMqtt()])
+  static async start(startBroker = startMqtt): Promise<GatewayRig> {
+    const servers = await Promise.all([startPostgres(), startNats(), startBroker()])
     return new GatewayRig(servers, await connectTo(servers[1].url))
   }
 
