@@ -24,6 +24,7 @@ import { usesLeases, type GatewayOrchestratorEnvironment } from './environment.t
 import { gatewayEventOf } from './gateway-event.ts'
 import { createLeaseClock } from './lease-clock.ts'
 import { registerGatewayMetrics } from './metrics.ts'
+import { Redeliveries } from './redeliveries.ts'
 import { RefusedMessages } from './refused-messages.ts'
 import { gatewayRunners } from './runners.ts'
 import { ShardLeases } from './shard-leases.ts'
@@ -76,7 +77,7 @@ export class GatewayService {
     this.#deadLetterQuota = new DeadLetterQuota(env.PONIX_DEAD_LETTER_QUOTA, logger)
     const refused = new RefusedMessages(nats, producer, this.#deadLetterQuota)
     const runners = gatewayRunners({
-      producer,
+      redeliveries: new Redeliveries(nats, producer, env.PONIX_NATS_RAW_STREAM),
       refused,
       rawStream: env.PONIX_NATS_RAW_STREAM,
       maxMessageBytes: () => nats.connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD,

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EndDevice, Gateway, RawEnvelope } from '../../src/domain/entities.ts'
 import { DomainError, MappingError } from '../../src/domain/errors.ts'
@@ -8,10 +8,11 @@ import type { NetworkUplink, UplinkDecoder } from '../../src/domain/network-serv
 import type { EndDeviceRepository } from '../../src/domain/ports.ts'
 import type { MqttMessage } from '../../src/mqtt/message.ts'
 
-/** An envelope and its message id; envelopes with the same id are stored once. */
+/** An envelope. Those with the same message id are stored once. */
 export interface Received {
   readonly envelope: RawEnvelope
-  readonly messageId: string
+  /** Absent if the message itself does not say that another one has the same content. */
+  readonly messageId?: string
 }
 
 /** Converts the messages of a type of gateway. */
@@ -39,7 +40,7 @@ export const topicSource: MessageSource = {
   invalid: 'invalid_topic',
   async read({ organizationId }, { topic, payload }) {
     const endDeviceId = deviceOfTopic(topic, organizationId)
-    return { envelope: { organizationId, endDeviceId, payload, receivedAt: now() }, messageId: randomUUID() }
+    return { envelope: { organizationId, endDeviceId, payload, receivedAt: now() } }
   },
 }
 
@@ -72,7 +73,7 @@ export function networkSource(
         signal,
       )
       if (device === null) throw new UnknownDeviceError({ ...common, endDeviceId: externalId })
-      return { envelope: { ...common, endDeviceId: device.deviceId }, messageId: messageIdOf(device, up) }
+      return { envelope: { ...common, endDeviceId: device.deviceId }, ...messageIdOf(device, up) }
     },
   }
 }
@@ -85,9 +86,9 @@ export function plausible(time: Instant | null, received: Instant): Instant {
 }
 
 /** Returns the same id for every copy of an uplink. It contains the device, so that no other organization can suppress the uplink. */
-function messageIdOf({ deviceId }: EndDevice, { uplinkId }: NetworkUplink): string {
-  if (uplinkId === null) return randomUUID()
-  return createHash('sha256').update(`${deviceId}\n${uplinkId}`).digest('hex')
+function messageIdOf({ deviceId }: EndDevice, { uplinkId }: NetworkUplink): Pick<Received, 'messageId'> {
+  if (uplinkId === null) return {}
+  return { messageId: createHash('sha256').update(`${deviceId}\n${uplinkId}`).digest('hex') }
 }
 
 const FIRST_DELAY_MS = 100

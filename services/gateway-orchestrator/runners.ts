@@ -12,16 +12,16 @@ import { BrokerVersions } from '../../src/mqtt/broker-versions.ts'
 import type { MqttMessage } from '../../src/mqtt/message.ts'
 import { MqttSession } from '../../src/mqtt/session.ts'
 import { shortened } from '../../src/nats/dead-letters.ts'
-import type { Producer } from '../../src/nats/publisher/producer.ts'
 import { subjectToken } from '../../src/nats/publisher/publication.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { type MessageSource, networkSource, topicSource, UnknownDeviceError } from './message-source.ts'
+import type { Redeliveries } from './redeliveries.ts'
 import type { RefusedMessages } from './refused-messages.ts'
 import { UnknownDevices } from './unknown-devices.ts'
 
 interface CommonParts {
-  readonly producer: Producer
+  readonly redeliveries: Redeliveries
   readonly refused: RefusedMessages
   readonly rawStream: string
   /** The largest message that NATS accepts, in bytes. */
@@ -117,7 +117,7 @@ async function store(
       // First, because its error says what is wrong with an id.
       const body = encodeRawEnvelope(envelope)
       const subject = `raw_envelopes.${subjectToken(envelope.endDeviceId)}`
-      return parts.producer.publish({ subject, body, messageId, assertSendable: assertOwned }, signal)
+      return parts.redeliveries.store(message, { subject, body, messageId, assertSendable: assertOwned }, signal)
     })
   } catch (error) {
     if (!isPermanent(error)) throw error

@@ -4,7 +4,7 @@ import type { GatewayBroker } from '../domain/gateway-config.ts'
 import { messageOf } from '../domain/errors.ts'
 import { credentialsOf, openSocket } from './broker.ts'
 import { FrameReader, readPublishHead } from './frame-reader.ts'
-import type { MqttMessage } from './message.ts'
+import type { MqttMessage, MqttOrigin } from './message.ts'
 import { ConnectionRefused, reasonOf } from './reason-codes.ts'
 
 /** MQTT 3.1.1 is protocol level 4. */
@@ -58,6 +58,7 @@ export class MqttConnection {
   readonly closed: Promise<string>
   readonly opened: Promise<void>
   readonly #options: ConnectionOptions
+  readonly #origin: MqttOrigin
   readonly #socket: Socket
   readonly #parser: Parser
   readonly #reader: FrameReader
@@ -75,6 +76,7 @@ export class MqttConnection {
   constructor(options: ConnectionOptions) {
     const { version, broker } = options
     this.#options = options
+    this.#origin = { clientId: options.clientId }
     this.version = version
     const { socket, readyEvent } = openSocket(broker)
     this.#socket = socket
@@ -260,6 +262,7 @@ export class MqttConnection {
     if (qos === 2) return this.destroy('protocol error: a message at QoS 2 for a subscription at QoS 1')
     const identifiers = properties?.subscriptionIdentifier ?? []
     this.#onMessage({
+      origin: this.#origin,
       topic,
       payload: typeof payload === 'string' ? Buffer.from(payload) : payload,
       omittedBytes: 0,
@@ -273,7 +276,8 @@ export class MqttConnection {
   #onOversized(head: Buffer, bytes: number): void {
     if ((head[0] ?? 0) >> 4 !== PUBLISH) return this.destroy(`protocol error: a packet of ${bytes} bytes`)
     const { payloadBytes, ...message } = readPublishHead(head, bytes, this.version)
-    this.#onMessage({ ...message, payload: Buffer.alloc(0), omittedBytes: payloadBytes, identifiers: [] })
+    const omitted = { payload: Buffer.alloc(0), omittedBytes: payloadBytes }
+    this.#onMessage({ ...message, ...omitted, origin: this.#origin, identifiers: [] })
   }
 
   #onClose(): string {

@@ -1,4 +1,10 @@
+/** A connection of a session; an object of its own for each connection. */
+export interface MqttOrigin {
+  readonly clientId: string
+}
+
 export interface MqttMessage {
+  readonly origin: MqttOrigin
   readonly topic: string
   /** Empty if the message is too large to be read. */
   readonly payload: Uint8Array
