@@ -111,6 +111,28 @@ describe('G-8: a gateway of a network server', () => {
   })
 })
 
+test.each([
+  [
+    'chirpstack',
+    'application/a/device/70b3d57ed0000001/event/',
+    ['join', 'status', 'txack', 'status'],
+    { join: 1, status: 2, txack: 1 },
+  ],
+  [
+    'ttn',
+    'v3/app1@ttn/devices/dev1/',
+    ['down/sent', 'join', 'down/ack', 'service/data'],
+    { join: 1, down: 2, service: 1 },
+  ],
+])('G-8: the other events of a gateway of type %s are counted and not stored', async (type, prefix, kinds, events) => {
+  const { gatewayId, service, publish } = await serve(type)
+  for (const kind of kinds) await publish(`${prefix}${kind}`, '{')
+  await expect.poll(() => service.gateways(), WAIT).toMatchObject({ [gatewayId]: { events, messages: 0, refused: {} } })
+  const joins = `ponix_gateway_events_total{gateway_id="${gatewayId}",kind="join"}`
+  expect(await service.metric(joins)).toBe(1)
+  for (const stream of ['raw_envelopes', 'dead_letters']) expect(await rig.stored(stream)).toEqual([])
+})
+
 describe('G-17: uplinks that cannot be envelopes', () => {
   test('of an unknown device become one dead letter per minute, which can be replayed once the device exists', async () => {
     const { service, gatewayId, publish } = await serve('chirpstack')
