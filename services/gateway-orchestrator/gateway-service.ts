@@ -257,6 +257,7 @@ function describeProcess({ gateway, status }: GatewayProcess, nowMs: number) {
     retries: status.failures,
     last_error: status.lastError,
     messages: status.messages,
+    events: status.events,
     refused: status.refused,
   }
 }

@@ -1,5 +1,6 @@
 import { Counter, Gauge } from 'prom-client'
 import type { GatewayProcessStore } from '../../src/domain/gateway-orchestration/gateway-orchestrator.ts'
+import type { GatewayProcessStatus } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 
 /** The maximum number of gateways that have series of their own. */
 const MAX_LABELLED_GATEWAYS = 1000
@@ -16,20 +17,43 @@ export function registerGatewayMetrics(store: GatewayProcessStore): void {
       for (const { status } of store.list()) this.inc({ state: status.state })
     },
   })
-  // eslint-disable-next-line no-new -- a metric registers itself
-  new Counter({
+  registerCounter(store, {
+    name: 'ponix_gateway_events_total',
+    help: `Events of network servers that are not uplinks. Labels: gateway_id (other beyond ${MAX_LABELLED_GATEWAYS} gateways with such events), kind (join, down, ack, txack, log, status, location, integration, service).`,
+    label: 'kind',
+    countsOf: ({ events }) => events,
+  })
+  registerCounter(store, {
     name: 'ponix_gateway_refused_messages_total',
     help: `Messages that cannot be envelopes. Labels: gateway_id (other beyond ${MAX_LABELLED_GATEWAYS} gateways with such messages), reason (invalid_topic, invalid_uplink, unknown_device, not_publishable).`,
-    labelNames: ['gateway_id', 'reason'],
+    label: 'reason',
+    countsOf: ({ refused }) => refused,
+  })
+}
+
+interface GatewayCounter {
+  readonly name: string
+  readonly help: string
+  readonly label: string
+  readonly countsOf: (status: GatewayProcessStatus) => Readonly<Record<string, number>>
+}
+
+/** Registers a counter by gateway and another label. */
+function registerCounter(store: GatewayProcessStore, { name, help, label, countsOf }: GatewayCounter): void {
+  // eslint-disable-next-line no-new -- a metric registers itself
+  new Counter({
+    name,
+    help,
+    labelNames: ['gateway_id', label],
     collect() {
       this.reset()
       let labelled = 0
       for (const { gateway, status } of store.list()) {
-        const counts = Object.entries(status.refused)
+        const counts = Object.entries(countsOf(status))
         if (counts.length === 0) continue
         const gatewayId = labelled < MAX_LABELLED_GATEWAYS ? gateway.gatewayId : 'other'
         labelled += 1
-        for (const [reason, count] of counts) this.inc({ gateway_id: gatewayId, reason }, count)
+        for (const [value, count] of counts) this.inc({ gateway_id: gatewayId, [label]: value }, count)
       }
     },
   })

@@ -5,12 +5,14 @@ import { gatewayBrokerConfig, type GatewayType } from '../../src/domain/gateway-
 import type { GatewayRun, GatewayRunner } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import type { RefusalReason } from '../../src/domain/gateway-orchestration/refusals.ts'
 import { decodeChirpStackUplink } from '../../src/domain/network-server/chirpstack.ts'
+import { eventFilters } from '../../src/domain/network-server/events.ts'
 import { decodeTheThingsStackUplink } from '../../src/domain/network-server/the-things-stack.ts'
 import type { EndDeviceRepository } from '../../src/domain/ports.ts'
 import { maskSecrets } from '../../src/domain/secrets.ts'
 import { BrokerVersions } from '../../src/mqtt/broker-versions.ts'
 import type { MqttMessage } from '../../src/mqtt/message.ts'
 import { MqttSession } from '../../src/mqtt/session.ts'
+import type { MqttSubscription } from '../../src/mqtt/subscriber.ts'
 import { shortened } from '../../src/nats/dead-letters.ts'
 import { subjectToken } from '../../src/nats/publisher/publication.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
@@ -81,7 +83,40 @@ function mqttRunner(parts: MqttRunnerParts, type: Exclude<GatewayType, 'print'>,
       onSubscribed: run.succeeded,
       onInterrupted: run.interrupted,
     }
-    await session.subscribe(subscription, run.signal)
+    const events = [...eventFilters(type, topicFilter)].map(([kind, filter]) => eventSubscription(run, kind, filter))
+    await subscribeAll(session, subscription, events, run.signal)
+  }
+}
+
+/** Counts events, which are not stored. At QoS 0, because the broker need not keep them. */
+function eventSubscription({ observed }: GatewayRun, kind: string, topicFilter: string): MqttSubscription {
+  return {
+    topicFilter,
+    qos: 0,
+    retained: false,
+    onMessage: async () => observed(kind),
+    mayFinish: () => false,
+    onSubscribed: () => undefined,
+    onInterrupted: () => undefined,
+  }
+}
+
+/** Subscribes as `MqttSession.subscribe` does, and to events for as long; those that the broker does not permit are not counted. */
+async function subscribeAll(
+  session: MqttSession,
+  subscription: MqttSubscription,
+  events: readonly MqttSubscription[],
+  signal: AbortSignal,
+): Promise<void> {
+  const ended = new AbortController()
+  const eventSignal = AbortSignal.any([signal, ended.signal])
+  const subscribed = session.subscribe(subscription, signal)
+  const others = events.map((event) => session.subscribe(event, eventSignal).catch(() => undefined))
+  try {
+    await subscribed
+  } finally {
+    ended.abort()
+    await Promise.all(others)
   }
 }
 

@@ -132,8 +132,8 @@ export class MqttConnection {
   }
 
   /** Subscribes at QoS 1; rejects with the reason of the broker, or if the connection ends. */
-  async subscribe(topicFilter: string, identifier: number, retained: boolean): Promise<void> {
-    const subscription = { topic: topicFilter, qos: 1 } as const
+  async subscribe(topicFilter: string, identifier: number, retained: boolean, qos: 0 | 1): Promise<void> {
+    const subscription = { topic: topicFilter, qos }
     const reply = await this.#request((messageId) =>
       this.version === 5
         ? {

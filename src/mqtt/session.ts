@@ -164,11 +164,12 @@ export class MqttSession {
   async #subscribeTopic(link: Link, topic: Topic, subscribers: Iterable<Subscriber>): Promise<void> {
     const { filter, identifier } = topic
     const retained = [...topic.subscribers].some(({ subscription }) => subscription.retained)
+    const qos = [...topic.subscribers].every(({ subscription }) => subscription.qos === 0) ? 0 : 1
     const affected = [...subscribers]
     try {
       let granted = link.subscribed.get(filter)
       if (granted === undefined) {
-        granted = link.connection.subscribe(filter, identifier, retained)
+        granted = link.connection.subscribe(filter, identifier, retained, qos)
         link.subscribed.set(filter, granted)
       }
       await granted

@@ -3,6 +3,8 @@ import type { MqttMessage } from './message.ts'
 
 export interface MqttSubscription {
   readonly topicFilter: string
+  /** Default 1. At 0 the broker keeps no messages while the session is disconnected. */
+  readonly qos?: 0 | 1
   /** Whether messages that the broker had retained before the subscription are passed on; otherwise they are skipped. */
   readonly retained: boolean
   /**

@@ -377,6 +377,7 @@ describe('GatewayOrchestrator', () => {
       failures: 0,
       lastError: null,
       messages: 2,
+      events: {},
       refused: {},
     })
     runs[0]?.interrupted('the connection was closed')

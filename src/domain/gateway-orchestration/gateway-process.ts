@@ -19,6 +19,8 @@ export interface GatewayRun {
   readonly interrupted: (reason: string) => void
   /** Reports that a message of this gateway was handled. */
   readonly received: () => void
+  /** Reports an event that is not a message of a device; there are few kinds. */
+  readonly observed: (kind: string) => void
   /** Reports that a message cannot be an envelope. */
   readonly refused: (reason: RefusalReason, error: string) => void
 }
@@ -40,6 +42,8 @@ export interface GatewayProcessStatus {
   readonly failures: number
   readonly lastError: string | null
   readonly messages: number
+  /** The events that are not messages of devices, by kind. */
+  readonly events: Readonly<Record<string, number>>
   /** The messages that cannot be envelopes. */
   readonly refused: RefusalCounts
 }
@@ -87,7 +91,7 @@ export class GatewayProcess {
     this.#runner = runner
     this.#context = context
     const startedAtMs = context.nowMs()
-    const counts = { failures: 0, messages: 0, refused: {} }
+    const counts = { failures: 0, messages: 0, events: {}, refused: {} }
     this.#status = { state: 'starting', sinceMs: startedAtMs, startedAtMs, lastError: null, ...counts }
     this.#ended = this.#runUntilStopped()
   }
@@ -172,6 +176,7 @@ export class GatewayProcess {
         succeeded: whileCurrent(() => this.#succeeded()),
         interrupted: (reason) => whileCurrent(() => this.#interrupted(reason))(),
         received: () => this.#change({ messages: this.#status.messages + 1 }),
+        observed: (kind) => whileCurrent(() => this.#observed(kind))(),
         refused: (reason, error) => whileCurrent(() => this.#refused(reason, error))(),
       })
       return new Error('the runner ended without an error')
@@ -194,6 +199,11 @@ export class GatewayProcess {
   #interrupted(reason: string): void {
     this.#change({ state: 'interrupted', lastError: reason })
     this.#emit({ type: 'interrupted', reason })
+  }
+
+  #observed(kind: string): void {
+    const { events } = this.#status
+    this.#change({ events: { ...events, [kind]: (events[kind] ?? 0) + 1 } })
   }
 
   #refused(reason: RefusalReason, error: string): void {
