@@ -2,7 +2,12 @@ import { TcpProxy, type ProxiedLink, type ProxyPassage } from '../tcp-proxy.ts'
 import type { GatewayRig, RunningService } from './gateway-rig.ts'
 
 const redirectedPort = new URL('./redirected-port.mjs', import.meta.url).href
-const LEASES = { PONIX_GATEWAY_ORCHESTRATOR_LEASES: 'on', PONIX_GATEWAY_ORCHESTRATOR_LEASE_SECS: '2' }
+/** The time in which the gateways of an instance that died run elsewhere. */
+export const LEASE_MS = 2000
+const LEASES = {
+  PONIX_GATEWAY_ORCHESTRATOR_LEASES: 'on',
+  PONIX_GATEWAY_ORCHESTRATOR_LEASE_SECS: String(LEASE_MS / 1000),
+}
 
 /** A connection of an instance to the broker. */
 interface Session {
@@ -15,6 +20,29 @@ interface Session {
 class ServiceRecorder {
   readonly violations: string[] = []
   readonly #sessions = new Map<string, Set<Session>>()
+  /** The time since when no instance serves a gateway. */
+  readonly #unserved = new Map<string, number>()
+  #longestGapMs = 0
+
+  /** Returns the longest time for which a gateway was not served since the last call, in milliseconds. */
+  takeLongestGap(): number {
+    const longest = this.#longestGapMs
+    this.#longestGapMs = 0
+    return longest
+  }
+
+  /** Notes which gateways are served now. Call it when an instance is paused or resumed. */
+  note(gatewayIds: Iterable<string> = this.#sessions.keys()): void {
+    for (const gatewayId of gatewayIds) {
+      const since = this.#unserved.get(gatewayId)
+      if (this.#servers(gatewayId).length === 0) {
+        if (since === undefined) this.#unserved.set(gatewayId, performance.now())
+      } else if (since !== undefined) {
+        this.#longestGapMs = Math.max(this.#longestGapMs, performance.now() - since)
+        this.#unserved.delete(gatewayId)
+      }
+    }
+  }
 
   opened(instance: FleetInstance, gatewayId: string): Session {
     for (const session of this.#others(instance, gatewayId)) {
@@ -24,11 +52,13 @@ class ServiceRecorder {
     const session = { instance, superseded: false }
     const sessions = this.#sessions.get(gatewayId) ?? new Set()
     this.#sessions.set(gatewayId, sessions.add(session))
+    this.note([gatewayId])
     return session
   }
 
   closed(session: Session, gatewayId: string): void {
     this.#sessions.get(gatewayId)?.delete(session)
+    this.note([gatewayId])
   }
 
   published(instance: FleetInstance, gatewayId: string): void {
@@ -38,11 +68,13 @@ class ServiceRecorder {
 
   /** Returns the names of the instances that serve each gateway. */
   served(): ReadonlyMap<string, readonly string[]> {
-    const live = [...this.#sessions].map(([gatewayId, sessions]) => {
-      const own = [...sessions].filter(({ superseded, instance }) => !superseded && !instance.isPaused)
-      return [gatewayId, own.map(({ instance }) => instance.name)] as const
-    })
-    return new Map(live)
+    return new Map([...this.#sessions.keys()].map((gatewayId) => [gatewayId, this.#servers(gatewayId)]))
+  }
+
+  #servers(gatewayId: string): readonly string[] {
+    const sessions = [...(this.#sessions.get(gatewayId) ?? [])]
+    const own = sessions.filter(({ superseded, instance }) => !superseded && !instance.isPaused)
+    return own.map(({ instance }) => instance.name)
   }
 
   #others(instance: FleetInstance, gatewayId: string): readonly Session[] {
@@ -89,11 +121,13 @@ export class FleetInstance implements AsyncDisposable {
   pause(): void {
     this.isPaused = true
     this.service.signal('SIGSTOP')
+    this.#recorder.note()
   }
 
   resume(): void {
     this.service.signal('SIGCONT')
     this.isPaused = false
+    this.#recorder.note()
   }
 
   /** Nothing reaches NATS or arrives from it, and no connection ends. */
