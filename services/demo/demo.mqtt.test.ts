@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { expect, inject, it, onTestFinished } from 'vitest'
-import { brokerAt, sessionAt } from '../../test/rig/adapters/mqtt-subscription.ts'
+import { brokerAt, sessionWith } from '../../test/rig/adapters/mqtt-subscription.ts'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { createLogger } from '../../src/runner/logger.ts'
 import { DEMO_APPLICATION_ID } from './chirpstack.ts'
@@ -31,11 +31,10 @@ it('E-6: every device publishes to its own topic in turn', async () => {
       topics.push(topic)
       if (topics.length === devices.length * 2) received.dispatchEvent(new Event('enough'))
     }
-    const listener = { onMessage, mayFinish: () => false, onSubscribed, onInterrupted: () => undefined }
-    subscription = sessionAt(brokerAt(brokerUrl)).subscribe(
-      { topicFilter: '#', retained: false, ...listener },
-      stop.signal,
-    )
+    const place = { broker: brokerAt(brokerUrl), topicFilter: '#', retained: false }
+    const no = (): boolean => false
+    const listener = { ...place, onMessage, mayFinish: no, isRemoved: no, onSubscribed, onInterrupted: () => undefined }
+    subscription = sessionWith().subscribe(listener, stop.signal)
   })
   const publisher = await connectMqttPublisher({ brokerUrl, clientId: randomUUID() })
   onTestFinished(() => publisher.close())

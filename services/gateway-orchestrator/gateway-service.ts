@@ -80,6 +80,7 @@ export class GatewayService {
       redeliveries: new Redeliveries(nats, producer, env.PONIX_NATS_RAW_STREAM),
       refused,
       rawStream: env.PONIX_NATS_RAW_STREAM,
+      shards: env.PONIX_GATEWAY_ORCHESTRATOR_SHARDS,
       maxMessageBytes: () => nats.connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD,
       devices: parts.endDevices,
       logger,

@@ -1,17 +1,18 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { Gateway } from '../../src/domain/entities.ts'
 import { MappingError, messageOf, PublishError } from '../../src/domain/errors.ts'
 import { gatewayBrokerConfig, type GatewayType } from '../../src/domain/gateway-config.ts'
 import type { GatewayRun, GatewayRunner } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import type { RefusalReason } from '../../src/domain/gateway-orchestration/refusals.ts'
+import { shardOf } from '../../src/domain/gateway-orchestration/shards.ts'
 import { decodeChirpStackUplink } from '../../src/domain/network-server/chirpstack.ts'
 import { eventFilters } from '../../src/domain/network-server/events.ts'
 import { decodeTheThingsStackUplink } from '../../src/domain/network-server/the-things-stack.ts'
 import type { EndDeviceRepository } from '../../src/domain/ports.ts'
 import { maskSecrets } from '../../src/domain/secrets.ts'
-import { BrokerVersions } from '../../src/mqtt/broker-versions.ts'
 import type { MqttMessage } from '../../src/mqtt/message.ts'
-import { MqttSession } from '../../src/mqtt/session.ts'
+import type { MqttSession } from '../../src/mqtt/session.ts'
+import { clientIdOf, MqttSessions, type SessionPlace } from '../../src/mqtt/sessions.ts'
 import type { MqttSubscription } from '../../src/mqtt/subscriber.ts'
 import { shortened } from '../../src/nats/dead-letters.ts'
 import { subjectToken } from '../../src/nats/publisher/publication.ts'
@@ -28,10 +29,12 @@ interface CommonParts {
   readonly rawStream: string
   /** The largest message that NATS accepts, in bytes. */
   readonly maxMessageBytes: () => number
+  /** The number of shards of the leases. */
+  readonly shards: number
 }
 
 interface MqttRunnerParts extends CommonParts {
-  readonly versions: BrokerVersions
+  readonly sessions: MqttSessions
   readonly unknownDevices: UnknownDevices
 }
 
@@ -45,7 +48,7 @@ export interface GatewayRunnersParts extends CommonParts {
 export function gatewayRunners(parts: GatewayRunnersParts): ReadonlyMap<string, GatewayRunner> {
   const { devices, logger, printIntervalMs, ...common } = parts
   const unknownDevices = new UnknownDevices(() => performance.now())
-  const mqttParts = { ...common, unknownDevices, versions: new BrokerVersions() }
+  const mqttParts = { ...common, unknownDevices, sessions: new MqttSessions(parts.maxMessageBytes) }
   const mqtt = mqttRunner(mqttParts, 'mqtt', topicSource)
   const runners: Record<GatewayType, GatewayRunner> = {
     print: printRunner(logger, printIntervalMs),
@@ -63,15 +66,12 @@ export function gatewayRunners(parts: GatewayRunnersParts): ReadonlyMap<string, 
  */
 function mqttRunner(parts: MqttRunnerParts, type: Exclude<GatewayType, 'print'>, source: MessageSource): GatewayRunner {
   return async (run) => {
-    const { topicFilter, retained, ...broker } = gatewayBrokerConfig(type, run.gateway)
-    const session = new MqttSession({
-      broker,
-      clientId: clientIdOf(run.gateway, topicFilter),
-      versions: parts.versions,
-      maxPacketBytes: parts.maxMessageBytes,
-    })
+    const { gateway } = run
+    const { topicFilter, retained, ...broker } = gatewayBrokerConfig(type, gateway)
+    const place = placeOf(gateway, parts.shards)
     const turns = new Turns()
     const subscription = {
+      broker,
       topicFilter,
       retained,
       onMessage: async (message: MqttMessage, signal: AbortSignal): Promise<void> => {
@@ -80,19 +80,24 @@ function mqttRunner(parts: MqttRunnerParts, type: Exclude<GatewayType, 'print'>,
         run.received()
       },
       mayFinish: () => isOwned(run),
+      isRemoved: () => isRemoved(type, run, place),
       onSubscribed: run.succeeded,
       onInterrupted: run.interrupted,
     }
-    const events = [...eventFilters(type, topicFilter)].map(([kind, filter]) => eventSubscription(run, kind, filter))
-    await subscribeAll(session, subscription, events, run.signal)
+    const events = [...eventFilters(type, topicFilter)].map(([kind, filter]) => ({
+      ...eventSubscription(run, kind),
+      broker,
+      topicFilter: filter,
+      isRemoved: subscription.isRemoved,
+    }))
+    await subscribeAll((...args) => parts.sessions.subscribe(place, ...args), subscription, events, run.signal)
   }
 }
 
 /** Counts events, which are not stored. At QoS 0, because the broker need not keep them. */
-function eventSubscription({ observed }: GatewayRun, kind: string, topicFilter: string): MqttSubscription {
+function eventSubscription({ observed }: GatewayRun, kind: string) {
   return {
-    topicFilter,
-    qos: 0,
+    qos: 0 as const,
     retained: false,
     onMessage: async () => observed(kind),
     mayFinish: () => false,
@@ -103,15 +108,15 @@ function eventSubscription({ observed }: GatewayRun, kind: string, topicFilter: 
 
 /** Subscribes as `MqttSession.subscribe` does, and to events for as long; those that the broker does not permit are not counted. */
 async function subscribeAll(
-  session: MqttSession,
+  subscribe: MqttSession['subscribe'],
   subscription: MqttSubscription,
   events: readonly MqttSubscription[],
   signal: AbortSignal,
 ): Promise<void> {
   const ended = new AbortController()
   const eventSignal = AbortSignal.any([signal, ended.signal])
-  const subscribed = session.subscribe(subscription, signal)
-  const others = events.map((event) => session.subscribe(event, eventSignal).catch(() => undefined))
+  const subscribed = subscribe(subscription, signal)
+  const others = events.map((event) => subscribe(event, eventSignal).catch(() => undefined))
   try {
     await subscribed
   } finally {
@@ -129,12 +134,24 @@ function isOwned({ assertOwned }: GatewayRun): boolean {
   }
 }
 
-/**
- * Returns an id that is stable per gateway and topic, so that the broker keeps messages while the service is down. Another
- * topic needs another id because a session keeps its subscriptions.
- */
-function clientIdOf({ gatewayId }: Gateway, topicFilter: string): string {
-  return `ponix-${gatewayId}-${createHash('sha256').update(topicFilter).digest('hex').slice(0, 8)}`
+/** Returns whether the gateway that follows, if any, has another session or topic. */
+function isRemoved(type: Exclude<GatewayType, 'print'>, run: GatewayRun, place: SessionPlace): boolean {
+  const { gateway, successor } = run
+  const next = successor()
+  if (next === undefined) return false
+  if (next === null || next.gatewayType !== gateway.gatewayType) return true
+  try {
+    const own = gatewayBrokerConfig(type, gateway)
+    const following = gatewayBrokerConfig(type, next)
+    return own.topicFilter !== following.topicFilter || clientIdOf(place, own) !== clientIdOf(place, following)
+  } catch {
+    // An invalid config may be corrected.
+    return false
+  }
+}
+
+function placeOf({ gatewayId, organizationId }: Gateway, shards: number): SessionPlace {
+  return { shard: shardOf(gatewayId, shards), organizationId }
 }
 
 /** Publishes messages in the order of the calls, whose reads overlap. Resolves when JetStream has stored this one. */

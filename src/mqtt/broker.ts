@@ -25,6 +25,14 @@ export function credentialsOf(broker: GatewayBroker): { readonly username?: stri
   return { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) }
 }
 
+/** Returns the broker and the user as a text, without secrets. Throws a GatewayConfigError for an invalid client certificate. */
+export function identityOf(broker: GatewayBroker): string {
+  const { protocol, host, port } = brokerAddress(broker.brokerUrl)
+  const { cert } = broker
+  const subject = cert === undefined ? '' : checked('cert', () => new X509Certificate(cert).subject)
+  return JSON.stringify([protocol, host, port, credentialsOf(broker).username ?? '', subject])
+}
+
 function defined({ username, password }: GatewayBroker) {
   return { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) }
 }

@@ -3,7 +3,7 @@ import { brokerAddress } from './broker.ts'
 
 /** Publishes at QoS 1: `publish` resolves when the broker acknowledged the message. */
 export interface MqttPublisher {
-  publish(topic: string, payload: Uint8Array): Promise<void>
+  publish(topic: string, payload: Uint8Array, options?: { readonly retain: boolean }): Promise<void>
   close(): Promise<void>
 }
 
@@ -19,8 +19,8 @@ export async function connectMqttPublisher(options: {
   })
   client.on('error', () => undefined)
   return {
-    publish: async (topic, payload) => {
-      await client.publishAsync(topic, Buffer.from(payload), { qos: 1 })
+    publish: async (topic, payload, { retain } = { retain: false }) => {
+      await client.publishAsync(topic, Buffer.from(payload), { qos: 1, retain })
     },
     close: () => client.endAsync(),
   }

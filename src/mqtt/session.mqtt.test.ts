@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { brokerAt, publisherTo, sessionAt, subscribe } from '../../test/rig/adapters/mqtt-subscription.ts'
+import type { MqttSession } from './session.ts'
+import {
+  brokerAt,
+  publisherTo,
+  sessionWith,
+  subscribe,
+  type SubscribeOptions,
+} from '../../test/rig/adapters/mqtt-subscription.ts'
 import { freePort, type MqttAddress, type ServerControl, startMosquitto, startMqtt } from '../../test/rig/servers.ts'
 
 const urlOf = ({ host, port }: MqttAddress): string => `mqtt://${host}:${port}`
@@ -18,10 +25,16 @@ describe.each([
   afterAll(() => broker[Symbol.asyncDispose]())
 
   /** Returns a subscription of one client id to a topic of the test. */
-  async function subscribed({ clientId = randomUUID(), filter = `${randomUUID()}/+`, retained = false } = {}) {
-    const subscription = subscribe(sessionAt(brokerAt(brokerUrl), clientId), filter, { retained })
+  async function subscribed({
+    clientId = `test${randomUUID()}`,
+    session = sessionWith({ clientId }),
+    topicFilter = `${randomUUID()}/+`,
+    ...options
+  }: { clientId?: string; session?: MqttSession } & Partial<SubscribeOptions> = {}) {
+    const place = { broker: brokerAt(brokerUrl), topicFilter, ...options }
+    const subscription = subscribe((...args) => session.subscribe(...args), place)
     expect(await subscription.states.next()).toBe('subscribed')
-    return { ...subscription, clientId, filter, topic: filter.replace('+', 'd1') }
+    return { ...subscription, clientId, session, topicFilter, topic: topicFilter.replace('+', 'd1') }
   }
 
   it('G-8 passes topic and payload of each message in order, while earlier ones are not acknowledged', async () => {
@@ -49,7 +62,7 @@ describe.each([
     two?.fail(new Error('not stored'))
     await expect(first.ended).rejects.toThrow('not stored')
 
-    const second = await subscribed(first)
+    const second = await subscribed({ clientId: first.clientId, topicFilter: first.topicFilter })
     const again = await second.messages.take(2)
     expect(again.map(({ text, message: { packetId, dup } }) => ({ text, packetId, dup }))).toEqual([
       { text: '2', packetId: two?.message.packetId, dup: true },
@@ -70,7 +83,7 @@ describe.each([
     await stopped
     expect(first.messages.waiting).toBe(0)
 
-    const second = await subscribed(first)
+    const second = await subscribed({ clientId: first.clientId, topicFilter: first.topicFilter })
     const { text, acknowledge } = await second.messages.next()
     expect(text).toBe('4')
     acknowledge()
@@ -99,12 +112,8 @@ describe.each([
   })
 
   it('B-2 skips the payload of a packet that is too large as it arrives, and continues', async () => {
-    const filter = `${randomUUID()}/+`
-    const session = sessionAt(brokerAt(brokerUrl), randomUUID(), 100_000)
-    const { messages, states, stop } = subscribe(session, filter)
-    await states.next()
+    const { messages, topic, stop } = await subscribed({ session: sessionWith({ maxPacketBytes: 100_000 }) })
     const publisher = await publisherTo(brokerUrl)
-    const topic = filter.replace('+', 'd1')
     for (const size of [99_000, 3_000_000, 10]) await publisher.publish(topic, Buffer.alloc(size))
     const received = await messages.take(3)
     expect(received.map(({ message }) => [message.topic, message.payload.length, message.omittedBytes])).toEqual([
@@ -112,6 +121,80 @@ describe.each([
       [topic, 0, 3_000_000],
       [topic, 10, 0],
     ])
+    for (const { acknowledge } of received) acknowledge()
+    await stop()
+  })
+
+  it('G-12 gateways of one session share a connection; each receives its own messages, one that leaves ends no other', async () => {
+    const session = sessionWith()
+    const first = await subscribed({ session })
+    const second = await subscribed({ session, isRemoved: true })
+    const publisher = await publisherTo(brokerUrl)
+    await publisher.publish(first.topic, Buffer.from('first'))
+    await publisher.publish(second.topic, Buffer.from('second'))
+    const slow = await first.messages.next()
+    const quick = await second.messages.next()
+    expect([slow.text, quick.text]).toEqual(['first', 'second'])
+    quick.acknowledge()
+    const stopped = second.stop()
+    slow.acknowledge()
+    await stopped
+    await publisher.publish(second.topic, Buffer.from('to none'))
+    await publisher.publish(first.topic, Buffer.from('still here'))
+    const { text, acknowledge } = await first.messages.next()
+    expect(text).toBe('still here')
+    acknowledge()
+    await first.stop()
+    expect([first.messages.waiting, second.messages.waiting]).toEqual([0, 0])
+  })
+
+  it('G-8 the broker keeps the messages of a gateway that stops, and forgets a gateway that is removed', async () => {
+    const publisher = await publisherTo(brokerUrl)
+    for (const [isRemoved, expected] of [
+      [false, ['meanwhile', 'after']],
+      [true, ['after']],
+    ] as const) {
+      const { clientId, topicFilter, topic, stop } = await subscribed({ isRemoved })
+      await stop()
+      await publisher.publish(topic, Buffer.from('meanwhile'))
+      const again = await subscribed({ clientId, topicFilter })
+      await publisher.publish(topic, Buffer.from('after'))
+      const received = await again.messages.take(expected.length)
+      expect(received.map(({ text }) => text)).toEqual(expected)
+      for (const { acknowledge } of received) acknowledge()
+      await again.stop()
+    }
+  })
+
+  it('G-8 a gateway that returns to a session receives the messages that came meanwhile', async () => {
+    const session = sessionWith()
+    const other = await subscribed({ session })
+    const first = await subscribed({ session })
+    await first.stop()
+    const publisher = await publisherTo(brokerUrl)
+    await publisher.publish(first.topic, Buffer.from('meanwhile'))
+    await publisher.publish(other.topic, Buffer.from('other'))
+    const { acknowledge } = await other.messages.next()
+    acknowledge()
+    const again = await subscribed({ session, topicFilter: first.topicFilter })
+    const meanwhile = await again.messages.next()
+    expect(meanwhile.text).toBe('meanwhile')
+    meanwhile.acknowledge()
+    await Promise.all([again.stop(), other.stop()])
+  })
+
+  it.each([
+    [true, ['retained', 'live']],
+    [false, ['live']],
+  ])('G-8 with "retained": %s receives the messages %j', async (retained, expected) => {
+    const publisher = await publisherTo(brokerUrl)
+    const topicFilter = `${randomUUID()}/+`
+    const topic = topicFilter.replace('+', 'd1')
+    await publisher.publish(topic, Buffer.from('retained'), { retain: true })
+    const { messages, stop } = await subscribed({ topicFilter, retained })
+    await publisher.publish(topic, Buffer.from('live'))
+    const received = await messages.take(expected.length)
+    expect(received.map(({ text }) => text)).toEqual(expected)
     for (const { acknowledge } of received) acknowledge()
     await stop()
   })
@@ -132,17 +215,20 @@ describe.each([
   })
 })
 
-it('G-8 a session remembers that its broker speaks MQTT 3.1.1 only', async () => {
-  const brokerUrl = urlOf(inject('mqtt'))
-  const session = sessionAt(brokerAt(brokerUrl))
+/** Returns a subscription of a session of its own. */
+function subscribeAt(brokerUrl: string, topicFilter: string, session = sessionWith()) {
+  return subscribe((...args) => session.subscribe(...args), { broker: brokerAt(brokerUrl), topicFilter })
+}
+
+it('G-8 a session subscribes again after its last subscriber has left, at a broker that speaks MQTT 3.1.1 only', async () => {
+  const session = sessionWith()
   for (const round of [1, 2]) {
-    const { states, stop } = subscribe(session, `${round}/+`)
+    const { states, stop } = subscribeAt(urlOf(inject('mqtt')), `${round}/+`, session)
     expect(await states.next()).toBe('subscribed')
     await stop()
   }
 })
 
 it('G-9 a session rejects when the first connection is refused', async () => {
-  const session = sessionAt(brokerAt(`mqtt://127.0.0.1:${await freePort()}`))
-  await expect(subscribe(session, 'x/+').ended).rejects.toThrow('ECONNREFUSED')
+  await expect(subscribeAt(`mqtt://127.0.0.1:${await freePort()}`, 'x/+').ended).rejects.toThrow('ECONNREFUSED')
 })

@@ -1,30 +1,29 @@
-import { createHash } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Counter } from 'prom-client'
 import { GatewayConfigError, messageOf } from '../domain/errors.ts'
 import type { GatewayBroker } from '../domain/gateway-config.ts'
 import { retryDelayMs } from '../domain/gateway-orchestration/retry.ts'
-import { AckQueue } from './ack-queue.ts'
+import { AckQueue, type Entry } from './ack-queue.ts'
 import type { BrokerVersions } from './broker-versions.ts'
 import type { MqttConnection } from './connection.ts'
 import type { MqttMessage } from './message.ts'
 import { ConnectionRefused } from './reason-codes.ts'
 import { type MqttSubscription, Subscriber } from './subscriber.ts'
-import { TopicTree } from './topic-tree.ts'
+import { type Topic, Topics } from './topics.ts'
+
+const ignored = new Counter({
+  name: 'ponix_mqtt_ignored_messages_total',
+  help: 'MQTT messages acknowledged without being stored. Labels: reason (retained; no_gateway: the gateway of the subscription is removed).',
+  labelNames: ['reason'],
+})
 
 export interface SessionOptions {
-  readonly broker: GatewayBroker
   /** Must be stable: the broker keeps the subscriptions and messages at QoS 1 for it while it is disconnected. */
   readonly clientId: string
   readonly versions: BrokerVersions
   /** The largest packet that is buffered. */
   readonly maxPacketBytes: () => number
-}
-
-/** The subscribers of a topic filter. */
-interface Topic {
-  readonly filter: string
-  readonly identifier: number
-  readonly subscribers: Set<Subscriber>
 }
 
 /** The state of one connection. */
@@ -33,12 +32,28 @@ interface Link {
   readonly acks: AckQueue
   /** The filters that are, or are being, subscribed. */
   readonly subscribed: Map<string, Promise<void>>
+  /** The messages that match no subscription. */
+  readonly unclaimed: Set<Unclaimed>
+}
+
+interface Unclaimed {
+  readonly message: MqttMessage
+  readonly entry: Entry
 }
 
 /** Half of the longest delay before the first reconnect; doubled for each further one, up to a minute, with jitter. */
 const RECONNECT_MS = 500
 /** The time in which a stop waits for the messages in flight; a gateway has 5 s to stop. */
 const DRAIN_MS = 4000
+/**
+ * The time after a connect, and after a subscriber has left, for which messages without a subscriber wait: longer than the longest delay
+ * before a gateway is retried.
+ */
+const HOLD_MS = 120_000
+/** The time for which the answer of the broker to other credentials counts. */
+const CHECK_MS = 5000
+/** The time in which a session is ended by a further connection. */
+const END_SESSION_MS = 2000
 /** The number of subscriptions that are requested at the same time. */
 const SUBSCRIBE_BATCH = 1000
 
@@ -49,9 +64,13 @@ const SUBSCRIBE_BATCH = 1000
 export class MqttSession {
   readonly #options: SessionOptions
   readonly #subscribers = new Set<Subscriber>()
-  readonly #topics = new Map<string, Topic>()
-  readonly #tree = new TopicTree<Topic>()
+  readonly #topics = new Topics()
   #leaving = 0
+  /** The address and credentials of the connection. */
+  #broker: GatewayBroker | undefined
+  #holdUntilMs = 0
+  #ending: Promise<void> | undefined
+  readonly #checks = new Map<string, Promise<void>>()
   #link: Link | undefined
   #isRunning = false
   /** Aborts when the last subscriber leaves. */
@@ -63,12 +82,24 @@ export class MqttSession {
     this.#options = options
   }
 
+  /** Whether there is nothing to remember: no subscriber, and no delay before the next attempt. */
+  get isUnused(): boolean {
+    return this.#subscribers.size === 0 && this.idleMs === 0
+  }
+
+  /** The time until the next attempt to connect. */
+  get idleMs(): number {
+    return Math.max(0, this.#nextAttemptAtMs - performance.now())
+  }
+
   /**
    * Subscribes until the signal aborts; then waits for the messages in flight, at most 4 s, and resolves when they are acknowledged.
-   * Rejects if the first connection fails, or the broker rejects the client or the subscription.
+   * Rejects if the first connection fails, or the broker rejects the client or the subscription. The subscribers must have the same
+   * broker and user.
    */
   async subscribe(subscription: MqttSubscription, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
+    await this.#checkCredentials(subscription.broker, signal)
     const subscriber = new Subscriber(subscription, (error) => this.#onHandlerFailed(subscriber, error))
     const onAbort = (): void => void this.#stop(subscriber)
     signal.addEventListener('abort', onAbort, { once: true })
@@ -81,19 +112,37 @@ export class MqttSession {
     }
   }
 
-  #add(subscriber: Subscriber): void {
-    const { topicFilter: filter } = subscriber.subscription
-    if (this.#subscribers.size === 0) this.#unused = new AbortController()
-    this.#subscribers.add(subscriber)
-    let topic = this.#topics.get(filter)
-    if (topic === undefined) {
-      topic = { filter, identifier: identifierOf(filter), subscribers: new Set() }
-      this.#topics.set(filter, topic)
-      this.#tree.add(filter, topic)
+  /**
+   * Rejects unless the broker accepts the credentials, which differ from those of the connection: a wrong password must neither end the
+   * connection of the others nor receive by it. Subscribers that come within a short time share the answer.
+   */
+  async #checkCredentials(broker: GatewayBroker, signal: AbortSignal): Promise<void> {
+    const key = credentialsKey(broker)
+    if (this.#subscribers.size === 0 || key === credentialsKey(this.#broker)) return
+    let check = this.#checks.get(key)
+    if (check === undefined) {
+      const { versions, maxPacketBytes } = this.#options
+      const options = { broker, clientId: `ponix-${randomUUID().slice(0, 8)}`, maxPacketBytes, clean: true }
+      check = versions.open(options, signal).then((connection) => connection.end())
+      this.#checks.set(key, check)
+      const forget = (): void => void setTimeout(() => this.#checks.delete(key), CHECK_MS).unref()
+      check.then(forget, forget)
     }
-    topic.subscribers.add(subscriber)
-    this.#link?.acks.release()
-    if (this.#link !== undefined) void this.#subscribeTopic(this.#link, topic, [subscriber])
+    await check
+  }
+
+  #add(subscriber: Subscriber): void {
+    if (this.#subscribers.size === 0) {
+      this.#unused = new AbortController()
+      this.#broker = subscriber.subscription.broker
+    }
+    this.#subscribers.add(subscriber)
+    const topic = this.#topics.add(subscriber)
+    if (this.#link !== undefined) {
+      this.#link.acks.release()
+      void this.#subscribeTopic(this.#link, topic, [subscriber])
+      this.#claim(this.#link)
+    }
     if (!this.#isRunning) void this.#run()
   }
 
@@ -102,26 +151,55 @@ export class MqttSession {
     subscriber.isLeaving = true
     this.#leaving += 1
     if (this.#leaving === this.#subscribers.size) this.#link?.acks.hold()
+    this.#detach(subscriber)
     if (subscriber.subscription.mayFinish()) await subscriber.drain(DRAIN_MS)
     subscriber.end()
   }
 
-  /** Removes the subscriber; the last one closes the connection. The broker keeps the session. */
+  /** Passes no further messages to the subscriber. */
+  #detach(subscriber: Subscriber): void {
+    const outcome = this.#topics.delete(subscriber)
+    if (outcome === 'kept') this.#holdUntilMs = performance.now() + HOLD_MS
+    if (outcome === 'removed' && this.#link !== undefined) {
+      void this.#unsubscribe(this.#link, subscriber.subscription.topicFilter)
+    }
+  }
+
+  /** The last subscriber closes the connection, and ends the session if the broker must forget all its subscriptions. */
   async #remove(subscriber: Subscriber): Promise<void> {
-    const { topicFilter: filter } = subscriber.subscription
+    this.#detach(subscriber)
     this.#subscribers.delete(subscriber)
     if (subscriber.isLeaving) this.#leaving -= 1
-    const topic = this.#topics.get(filter)
-    topic?.subscribers.delete(subscriber)
-    if (topic?.subscribers.size === 0) {
-      this.#topics.delete(filter)
-      this.#tree.delete(filter, topic)
-    }
     if (this.#subscribers.size > 0) return
     this.#unused.abort()
     const link = this.#link
     this.#link = undefined
-    await link?.connection.end()
+    if (link === undefined) return
+    this.#ending = this.#endConnection(link.connection, !this.#topics.hasKept)
+    await this.#ending
+  }
+
+  async #endConnection(connection: MqttConnection, endsSession: boolean): Promise<void> {
+    await connection.end({ endsSession })
+    const broker = this.#broker
+    if (!endsSession || connection.version === 5 || broker === undefined) return
+    // With MQTT 3.1.1 a connection with a clean session ends the old one (3.1.2.4).
+    const { clientId, versions, maxPacketBytes } = this.#options
+    const clean = { broker, clientId, maxPacketBytes, clean: true }
+    await versions.open(clean, AbortSignal.timeout(END_SESSION_MS)).then(
+      (last) => last.end(),
+      () => undefined,
+    )
+  }
+
+  async #unsubscribe(link: Link, filter: string): Promise<void> {
+    link.subscribed.delete(filter)
+    // After the loss of the connection, the next one unsubscribes.
+    const isDone = await link.connection.unsubscribe(filter).then(
+      () => true,
+      () => false,
+    )
+    if (isDone && !link.subscribed.has(filter)) this.#topics.forgetRemoved(filter)
   }
 
   /** Keeps a connection as long as there are subscribers. */
@@ -132,7 +210,10 @@ export class MqttSession {
       try {
         const waitMs = this.#nextAttemptAtMs - performance.now()
         if (waitMs > 0) await sleep(waitMs, undefined, { signal })
-        await this.#serve(await this.#options.versions.open({ ...this.#options, clean: false }, signal))
+        await this.#ending
+        const broker = this.#broker
+        if (broker === undefined || signal.aborted) continue
+        await this.#serve(await this.#options.versions.open({ ...this.#options, broker, clean: false }, signal))
       } catch (error) {
         if (!signal.aborted) this.#onConnectFailed(error)
       }
@@ -142,17 +223,21 @@ export class MqttSession {
 
   /** Resolves when the connection is lost. */
   async #serve(connection: MqttConnection): Promise<void> {
-    const link = { connection, acks: new AckQueue(connection), subscribed: new Map<string, Promise<void>>() }
+    const link: Link = { connection, acks: new AckQueue(connection), subscribed: new Map(), unclaimed: new Set() }
     this.#link = link
+    this.#holdUntilMs = performance.now() + HOLD_MS
+    const timer = setTimeout(() => this.#dropUnclaimed(link), HOLD_MS)
     connection.listen((message) => this.#route(link, message))
     if (this.#subscribers.size === 0) void connection.end()
-    const topics = [...this.#topics.values()]
+    for (const filter of this.#topics.removed) void this.#unsubscribe(link, filter)
+    const topics = this.#topics.all()
     for (let start = 0; start < topics.length; start += SUBSCRIBE_BATCH) {
       const batch = topics.slice(start, start + SUBSCRIBE_BATCH)
       await Promise.all(batch.map((topic) => this.#subscribeTopic(link, topic, topic.subscribers)))
     }
     const reason = await connection.closed
-    this.#link = undefined
+    clearTimeout(timer)
+    if (this.#link === link) this.#link = undefined
     link.acks.abandon()
     this.#delayAttempt()
     for (const subscriber of this.#subscribers) {
@@ -182,11 +267,21 @@ export class MqttSession {
     }
   }
 
-  /** Passes a message to the subscribers of all filters that match it. */
-  #route({ acks }: Link, message: MqttMessage): void {
-    const entry = acks.add(message)
-    const matching = this.#tree.match(message.topic).flatMap(({ subscribers }) => [...subscribers])
-    const receivers = matching.filter(({ subscription }) => subscription.retained || !message.retain)
+  #route(link: Link, message: MqttMessage): void {
+    const entry = link.acks.add(message)
+    if (this.#deliver(link, message, entry)) return
+    const isRemoved = performance.now() >= this.#holdUntilMs || this.#topics.isOfRemoved(message)
+    if (isRemoved) this.#drop(link, entry)
+    else link.unclaimed.add({ message, entry })
+  }
+
+  /** Passes a message to the subscribers of the topics that it matches. Returns whether there are any. */
+  #deliver({ acks }: Link, message: MqttMessage, entry: Entry): boolean {
+    const topics = this.#topics.match(message)
+    if (topics.length === 0) return false
+    const receivers = topics
+      .flatMap(({ subscribers }) => [...subscribers])
+      .filter(({ subscription }) => subscription.retained || !message.retain)
     let open = receivers.length
     entry.onReleased = () => {
       for (const receiver of receivers) receiver.acknowledged()
@@ -197,7 +292,34 @@ export class MqttSession {
         if (open === 0) acks.settle(entry)
       })
     }
-    if (receivers.length === 0) acks.settle(entry)
+    if (receivers.length === 0) {
+      ignored.inc({ reason: 'retained' })
+      acks.settle(entry)
+    }
+    return true
+  }
+
+  /** Passes messages to a subscriber that has come after them. */
+  #claim(link: Link): void {
+    for (const unclaimed of link.unclaimed) {
+      if (this.#deliver(link, unclaimed.message, unclaimed.entry)) link.unclaimed.delete(unclaimed)
+    }
+  }
+
+  /** Acknowledges messages of subscriptions whose gateway was removed, and that the broker still has. */
+  #dropUnclaimed(link: Link): void {
+    const waitMs = this.#holdUntilMs - performance.now()
+    if (waitMs > 0) {
+      setTimeout(() => this.#dropUnclaimed(link), waitMs).unref()
+      return
+    }
+    for (const { entry } of link.unclaimed) this.#drop(link, entry)
+    link.unclaimed.clear()
+  }
+
+  #drop({ acks }: Link, entry: Entry): void {
+    ignored.inc({ reason: 'no_gateway' })
+    acks.settle(entry)
   }
 
   /** Ends the subscription, and closes the connection, so that the broker delivers the message again. */
@@ -206,14 +328,23 @@ export class MqttSession {
     subscriber.end(error)
   }
 
-  /** Subscribers that have been connected wait for the next attempt, unless the broker rejects the client. */
+  /**
+   * Subscribers that have been connected wait for the next attempt, unless the broker rejects the client. Those with other credentials
+   * than the rejected ones try with theirs.
+   */
   #onConnectFailed(error: unknown): void {
     this.#delayAttempt()
     const isRefused = error instanceof ConnectionRefused || error instanceof GatewayConfigError
+    const used = credentialsKey(this.#broker)
+    const others: Subscriber[] = []
     for (const subscriber of this.#subscribers) {
-      if (isRefused || !subscriber.wasSubscribed) subscriber.end(error)
+      const isOther = credentialsKey(subscriber.subscription.broker) !== used
+      if (isRefused && isOther) others.push(subscriber)
+      else if (isRefused || !subscriber.wasSubscribed) subscriber.end(error)
       else subscriber.interrupted(messageOf(error))
     }
+    const [next] = others
+    if (next !== undefined) this.#broker = next.subscription.broker
   }
 
   #delayAttempt(): void {
@@ -222,7 +353,6 @@ export class MqttSession {
   }
 }
 
-/** Returns the subscription identifier of a filter (MQTT 5, 3.8.2.1.2): from 1 to 268,435,455, and stable, because the broker stores it. */
-function identifierOf(filter: string): number {
-  return (createHash('sha256').update(filter).digest().readUInt32BE(0) % 0xf_ff_ff_ff) + 1
+function credentialsKey(broker: GatewayBroker | undefined): string {
+  return JSON.stringify([broker?.password, broker?.ca, broker?.cert, broker?.key])
 }

@@ -1,7 +1,9 @@
 import { Fifo } from '../domain/fifo.ts'
+import type { GatewayBroker } from '../domain/gateway-config.ts'
 import type { MqttMessage } from './message.ts'
 
 export interface MqttSubscription {
+  readonly broker: GatewayBroker
   readonly topicFilter: string
   /** Default 1. At 0 the broker keeps no messages while the session is disconnected. */
   readonly qos?: 0 | 1
@@ -15,6 +17,8 @@ export interface MqttSubscription {
   readonly onMessage: (message: MqttMessage, signal: AbortSignal) => Promise<void>
   /** Returns whether a stop may wait until the messages in flight are acknowledged; otherwise it ends immediately. */
   readonly mayFinish: () => boolean
+  /** Returns whether the broker must forget the subscription at the stop; otherwise it keeps the messages for the next start. */
+  readonly isRemoved: () => boolean
   /** Called when the broker has granted the subscription, at the start or after a reconnect. */
   readonly onSubscribed: () => void
   /** Called when the connection is lost, and when a reconnect fails for another reason. */

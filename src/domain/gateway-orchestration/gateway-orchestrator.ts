@@ -128,7 +128,7 @@ export class GatewayOrchestrator {
     const process = store.get(id)
     const action = reconcile(desired, process ?? null)
     if (action === 'stop' || action === 'restart') {
-      await process?.stop(stopTimeoutMs)
+      await process?.stop(stopTimeoutMs, this.#options.owns(id) ? desired : undefined)
       store.remove(id)
       // The desired gateway, or its owner, may have changed meanwhile.
       return await this.#reconcile(id)

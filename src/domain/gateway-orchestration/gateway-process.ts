@@ -13,6 +13,8 @@ export interface GatewayRun {
    * it may still publish what it has received.
    */
   readonly assertOwned: () => void
+  /** After the signal has aborted: the gateway whose run follows, null if it is removed, undefined if the same gateway runs again later. */
+  readonly successor: () => Gateway | null | undefined
   /** Reports that the runner is connected; resets the count of consecutive failures. */
   readonly succeeded: () => void
   /** Reports that the runner lost its connection and reconnects by itself. */
@@ -84,6 +86,7 @@ export class GatewayProcess {
   #refusals: Refusals | undefined
   #stopped: Promise<void> | undefined
   #isAbandoned = false
+  #successor: Gateway | null | undefined
 
   constructor(gateway: Gateway, runner: GatewayRunner, context: GatewayProcessContext) {
     this.fingerprint = configFingerprint(gateway)
@@ -109,8 +112,12 @@ export class GatewayProcess {
     this.#gateway = gateway
   }
 
-  /** Aborts immediately; a runner that does not end within the time is abandoned. Further calls have no effect. */
-  stop(timeoutMs: number): Promise<void> {
+  /**
+   * Aborts immediately; a runner that does not end within the time is abandoned. Further calls have no effect. `successor` is the newer
+   * state of the gateway, null if it is removed.
+   */
+  stop(timeoutMs: number, successor?: Gateway | null): Promise<void> {
+    if (this.#stopped === undefined) this.#successor = successor
     this.#stopped ??= this.#abort(timeoutMs)
     return this.#stopped
   }
@@ -173,6 +180,7 @@ export class GatewayProcess {
           if (!current || this.#isAbandoned) throw new Error('the gateway process has ended')
           this.#assertOwned()
         },
+        successor: () => this.#successor,
         succeeded: whileCurrent(() => this.#succeeded()),
         interrupted: (reason) => whileCurrent(() => this.#interrupted(reason))(),
         received: () => this.#change({ messages: this.#status.messages + 1 }),

@@ -5,6 +5,7 @@ import { BrokerVersions } from '../../../src/mqtt/broker-versions.ts'
 import { connectMqttPublisher, type MqttPublisher } from '../../../src/mqtt/client.ts'
 import type { MqttMessage } from '../../../src/mqtt/message.ts'
 import { MqttSession } from '../../../src/mqtt/session.ts'
+import type { MqttSubscription } from '../../../src/mqtt/subscriber.ts'
 
 /** A queue of values to await one by one. */
 class Queue<T> {
@@ -54,27 +55,45 @@ export function brokerAt(brokerUrl: string, change: Partial<GatewayBroker> = {})
   }
 }
 
-export function sessionAt(
-  broker: GatewayBroker,
-  clientId: string = randomUUID(),
+export function sessionWith({
+  clientId,
   maxPacketBytes = 1024 * 1024,
-): MqttSession {
-  return new MqttSession({ broker, clientId, versions: new BrokerVersions(), maxPacketBytes: () => maxPacketBytes })
+}: { clientId?: string; maxPacketBytes?: number } = {}): MqttSession {
+  return new MqttSession({
+    clientId: clientId ?? randomUUID(),
+    versions: new BrokerVersions(),
+    maxPacketBytes: () => maxPacketBytes,
+  })
 }
 
+export interface SubscribeOptions {
+  readonly broker: GatewayBroker
+  readonly topicFilter: string
+  readonly retained?: boolean
+  readonly isRemoved?: boolean
+}
+
+/** Subscribes by a function such as `MqttSession.subscribe`. */
+type Subscribe = (subscription: MqttSubscription, signal: AbortSignal) => Promise<void>
+
 /** Returns a subscription whose messages a test acknowledges; `stop` resolves when it has ended. */
-export function subscribe(session: MqttSession, topicFilter: string, { retained = false } = {}) {
+export function subscribe(by: Subscribe, { retained = false, isRemoved = false, ...place }: SubscribeOptions) {
   const messages = new Queue<Received>()
   const states = new Queue<string>()
   const abort = new AbortController()
-  const onMessage = (message: MqttMessage): Promise<void> =>
-    new Promise((acknowledge, fail) => {
-      messages.push({ message, text: Buffer.from(message.payload).toString(), acknowledge, fail })
-    })
-  const onSubscribed = (): void => states.push('subscribed')
-  const onInterrupted = (reason: string): void => states.push(`interrupted: ${reason}`)
-  const listener = { onMessage, mayFinish: () => true, onSubscribed, onInterrupted }
-  const ended = session.subscribe({ topicFilter, retained, ...listener }, abort.signal)
+  const subscription = {
+    ...place,
+    retained,
+    onMessage: (message: MqttMessage): Promise<void> =>
+      new Promise((acknowledge, fail) => {
+        messages.push({ message, text: Buffer.from(message.payload).toString(), acknowledge, fail })
+      }),
+    mayFinish: () => true,
+    isRemoved: () => isRemoved,
+    onSubscribed: () => states.push('subscribed'),
+    onInterrupted: (reason: string) => states.push(`interrupted: ${reason}`),
+  }
+  const ended = by(subscription, abort.signal)
   ended.catch(() => undefined)
   const stop = async (): Promise<void> => {
     abort.abort()

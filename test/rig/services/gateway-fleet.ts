@@ -160,20 +160,19 @@ export class FleetInstance implements AsyncDisposable {
   }
 
   #joinMqtt(link: ProxiedLink): ProxyPassage {
-    let session: Session | undefined
-    let gatewayId = ''
+    const sessions = new Map<string, Session>()
     return {
       fromClient: (bytes) => {
-        // The first packet is a CONNECT with the client id.
-        if (session === undefined) {
-          gatewayId = /ponix-(gateway\d+)-/.exec(bytes.toString('latin1'))?.[1] ?? 'unknown'
-          session = this.#recorder.opened(this, gatewayId)
+        // Only a SUBSCRIBE contains topics, and the topic of each gateway contains its id.
+        for (const [, gatewayId] of bytes.toString('latin1').matchAll(/o1\/(gateway\d+)/g)) {
+          if (gatewayId !== undefined && !sessions.has(gatewayId))
+            sessions.set(gatewayId, this.#recorder.opened(this, gatewayId))
         }
         link.toServer(bytes)
       },
       fromServer: (bytes) => link.toClient(bytes),
       closed: () => {
-        if (session !== undefined) this.#recorder.closed(session, gatewayId)
+        for (const [gatewayId, session] of sessions) this.#recorder.closed(session, gatewayId)
       },
     }
   }

@@ -154,6 +154,8 @@ export class GatewayRig implements AsyncDisposable {
       PONIX_NATS_URL: this.nats.url,
       PONIX_NATS_STREAM_MAX_AGE_SECS: '0',
       PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_SECS: '0.05',
+      // Gateways of different tests rarely share a shard, and with it a session of the broker.
+      ...(more['PONIX_GATEWAY_ORCHESTRATOR_LEASES'] === 'on' ? {} : { PONIX_GATEWAY_ORCHESTRATOR_SHARDS: '4096' }),
       ...more,
     })
     this.#running.push(service)
