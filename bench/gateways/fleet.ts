@@ -16,6 +16,8 @@ const NEVER_SECS = '86400'
 interface Run {
   /** The time from the start of the program until every gateway runs. */
   readonly ms: number
+  /** Processor time in ms until then. */
+  readonly processorMs: number
   /** Bytes of the heap and outside it, after a garbage collection. */
   readonly used: number
   readonly rss: number
@@ -66,6 +68,13 @@ export async function measureFleet(
     },
     {
       ...base,
+      what: `${what}, processor time of the start`,
+      unit: 'ms',
+      ours: median(processorTimes(full)),
+      beside: compare('no gateway', processorTimes(full), processorTimes(empty)),
+    },
+    {
+      ...base,
       what: `${what}, heap and buffers of each`,
       unit: 'KB',
       ours: perGateway('used'),
@@ -84,6 +93,10 @@ export async function measureFleet(
   return figures
 }
 
+function processorTimes(runs: readonly Run[]): readonly number[] {
+  return runs.map(({ processorMs }) => processorMs)
+}
+
 async function run(stage: PipelineStage, gateways: number, profile: boolean): Promise<Run> {
   const probe = join(stage.root, '.ponix/bench/programs/memory-probe.js')
   const flags = ['--expose-gc', `--import=${probe}`, ...(profile ? PROFILE : [])]
@@ -95,11 +108,12 @@ async function run(stage: PipelineStage, gateways: number, profile: boolean): Pr
   const running = gateways === 0 ? undefined : service.logLine('gateway running (print)', gateways)
   const loaded = await service.logLine('"gateways loaded"')
   const ms = Math.max(loaded, (await running) ?? 0) - start
+  const { processorMs } = service
   await ready
   const { used, rss } = await memoryOf(service)
   const idle = await loadOf(service)
   await service.stop()
-  return { ms, used, rss, idle }
+  return { ms, processorMs, used, rss, idle }
 }
 
 /** Returns the load while every gateway prints a line in the default interval of five seconds. */
