@@ -28,7 +28,7 @@ const LOCK_OWNER: Statement = {
 /** A config can have 64 KiB. */
 const CHECKED_PAGE_SIZE = 500
 
-const VERSIONS_PAGE_SIZE = 500
+const VERSIONS_PAGE_SIZE = 1000
 const VERSIONS: Statement = {
   name: 'list_gateway_versions',
   text: `SELECT gateway_id AS "gatewayId", updated_at AS "updatedAt" FROM gateways

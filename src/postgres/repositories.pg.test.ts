@@ -218,7 +218,7 @@ test('G-1 lists the versions of all live gateways of all live organizations in p
   await gateways.delete('all-00007')
   const seen = new Map<string, bigint>()
   for await (const page of gateways.versions()) {
-    expect(page.length).toBeLessThanOrEqual(500)
+    expect(page.length).toBeLessThanOrEqual(1000)
     for (const { gatewayId, updatedAt } of page) if (gatewayId.startsWith('all-')) seen.set(gatewayId, updatedAt)
   }
   expect(seen.size).toBe(1099)
