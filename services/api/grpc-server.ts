@@ -5,6 +5,7 @@ import { StartupError, messageOf } from '../../src/domain/errors.ts'
 import { assertLoopback } from './environment.ts'
 import type { Observer } from './observer.ts'
 import type { Route } from './route.ts'
+import { UnreadAnswers } from './unread-answers.ts'
 
 export interface GrpcServerOptions {
   readonly host: string
@@ -20,6 +21,8 @@ export interface GrpcServerOptions {
 
 /** The size limit of a request: a gateway_config of 64 KiB in any encoding, and the other fields. */
 const MAX_REQUEST_BYTES = 256 * 1024
+/** The limit of concurrent calls of a connection; a client delays further ones. */
+const MAX_STREAMS = { 'grpc.max_concurrent_streams': 256 }
 /** Options that end the streams of clients that disappear without closing their connection. */
 const KEEPALIVE = { 'grpc.keepalive_time_ms': 60_000, 'grpc.keepalive_timeout_ms': 20_000 }
 
@@ -33,8 +36,9 @@ export class GrpcServer {
 
   constructor(options: GrpcServerOptions) {
     this.#options = options
-    this.#server = new Server({ 'grpc.max_receive_message_length': MAX_REQUEST_BYTES, ...KEEPALIVE })
-    for (const route of options.routes) route.register(this.#server, options.observe)
+    this.#server = new Server({ 'grpc.max_receive_message_length': MAX_REQUEST_BYTES, ...MAX_STREAMS, ...KEEPALIVE })
+    const unread = new UnreadAnswers()
+    for (const route of options.routes) route.register(this.#server, options.observe, unread)
   }
 
   /** Listens; resolves to the bound address. Throws a StartupError: not loopback, port in use, no such address. */

@@ -11,12 +11,13 @@ import { DomainError, type DomainErrorCode, MappingError } from '../../src/domai
 import type { CallOptions } from '../../src/domain/ports.ts'
 import { decodeMessage } from '../../src/proto/timestamp.ts'
 import type { Observer } from './observer.ts'
+import type { UnreadAnswers } from './unread-answers.ts'
 
 /** One method of the server. */
 export interface Route {
   /** Full name of the service. */
   readonly service: string
-  register(server: Server, observer: Observer): void
+  register(server: Server, observer: Observer, unread: UnreadAnswers): void
 }
 
 /**
@@ -31,15 +32,17 @@ export function unary<I extends DescMessage, O extends DescMessage>(
   const name = `${service}/${method.name}`
   return {
     service,
-    register(server, observe) {
+    register(server, observe, unread) {
       const serve = async (call: ServerUnaryCall<Buffer, Buffer>, send: sendUnaryData<Buffer>): Promise<void> => {
         const started = performance.now()
         const context = new CallContext(call)
         let ended: { readonly code: Status; readonly error?: unknown } = { code: Status.OK }
         try {
           const response = await handle(decodeMessage(method.input, call.request), context)
+          const answer = asBuffer(toBinary(method.output, create(method.output, response)))
+          unread.add(call, answer.length)
           context.finish()
-          send(null, asBuffer(toBinary(method.output, create(method.output, response))))
+          send(null, answer)
         } catch (error) {
           context.finish()
           const status = statusOf(error)
