@@ -60,7 +60,7 @@ const writtenTopic = topic.refine((filter) => filter?.split('/').includes('') !=
 })
 
 /** The keys of each type of gateway; `emqx` is another name of `mqtt`. A printer has any keys. */
-const KEYS = {
+export const GATEWAY_CONFIG_KEYS = {
   mqtt: { ...broker, topic, retained: z.boolean().optional() },
   emqx: { ...broker, topic, retained: z.boolean().optional() },
   chirpstack: { ...broker, application_id: applicationId },
@@ -68,7 +68,7 @@ const KEYS = {
   print: null,
 } as const
 
-export type GatewayType = keyof typeof KEYS
+export type GatewayType = keyof typeof GATEWAY_CONFIG_KEYS
 export type BrokerType = Exclude<GatewayType, 'print'>
 
 interface BrokerKeys {
@@ -100,8 +100,8 @@ function withBroker<T extends z.ZodType<BrokerKeys>>(schema: T): T {
 }
 
 const lenient = {
-  mqtt: withBroker(z.object(KEYS.mqtt)),
-  network: withBroker(z.object(KEYS.chirpstack)),
+  mqtt: withBroker(z.object(GATEWAY_CONFIG_KEYS.mqtt)),
+  network: withBroker(z.object(GATEWAY_CONFIG_KEYS.chirpstack)),
 } as const
 
 /** Returns the type of a gateway, in any case; undefined for an unknown type. */
@@ -111,7 +111,7 @@ export function gatewayTypeOf(name: string): GatewayType | undefined {
 }
 
 function isGatewayType(type: string): type is GatewayType {
-  return Object.hasOwn(KEYS, type)
+  return Object.hasOwn(GATEWAY_CONFIG_KEYS, type)
 }
 
 /**
@@ -121,16 +121,16 @@ function isGatewayType(type: string): type is GatewayType {
 export function checkGatewayConfig(typeName: string, config: JsonObject): void {
   const type = gatewayTypeOf(typeName)
   if (type === undefined) {
-    const types = Object.keys(KEYS).join(', ')
+    const types = Object.keys(GATEWAY_CONFIG_KEYS).join(', ')
     throw invalid(`gateway_type must be one of ${types}, not ${JSON.stringify(typeName)}`)
   }
-  const keys = KEYS[type]
+  const keys = GATEWAY_CONFIG_KEYS[type]
   if (keys === null || Object.keys(config).length === 0) return
   const checked = writtenSchema(keys).safeParse(config)
   if (!checked.success) throw invalid(problemsOf(checked.error, Object.keys(keys)))
 }
 
-function writtenSchema(keys: NonNullable<(typeof KEYS)[GatewayType]>) {
+function writtenSchema(keys: NonNullable<(typeof GATEWAY_CONFIG_KEYS)[GatewayType]>) {
   const written = { ...keys, broker_url: writtenUrl, ...('topic' in keys ? { topic: writtenTopic } : {}) }
   return withBroker(z.strictObject(written)).refine(
     ({ port, broker_url: url }) => port === undefined || url === undefined,

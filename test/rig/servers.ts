@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { builtProgram, Program } from './program.ts'
 
@@ -70,9 +70,9 @@ export async function startMqtt(): Promise<MqttAddress & ServerControl> {
   return { host: '127.0.0.1', port, ...control }
 }
 
-/** Debian's mosquitto, a broker of MQTT 5 and 3.1.1, with sessions in memory and without a limit of queued messages. */
-export async function startMosquitto(): Promise<MqttAddress & ServerControl> {
-  const { control, port } = await startServer('mosquitto')
+/** Debian's mosquitto, a broker of MQTT 5 and 3.1.1, by default with sessions in memory and without a limit of queued messages. */
+export async function startMosquitto(settings = 'max_queued_messages 0'): Promise<MqttAddress & ServerControl> {
+  const { control, port } = await startServer('mosquitto', settings)
   return { host: '127.0.0.1', port, ...control }
 }
 
@@ -94,7 +94,10 @@ export async function freePort(): Promise<number> {
   return address.port
 }
 
-async function startServer(name: ServerName): Promise<{ readonly control: ServerControl; readonly port: number }> {
+async function startServer(
+  name: ServerName,
+  settings = '',
+): Promise<{ readonly control: ServerControl; readonly port: number }> {
   const port = await freePort()
   const dataDir = await mkdtemp(join(tmpdir(), `ponix-${name}-`))
   let running: Program | undefined
@@ -112,7 +115,7 @@ async function startServer(name: ServerName): Promise<{ readonly control: Server
       await running.kill()
     },
     async start() {
-      running = await (name === 'mosquitto' ? launchMosquitto(port, dataDir) : launch(name, port, dataDir))
+      running = await (name === 'mosquitto' ? launchMosquitto(port, dataDir, settings) : launch(name, port, dataDir))
     },
     async [Symbol.asyncDispose]() {
       await control.stop()
@@ -132,9 +135,11 @@ async function launch(name: Exclude<ServerName, 'mosquitto'>, port: number, data
   return server
 }
 
-async function launchMosquitto(port: number, dataDir: string): Promise<Program> {
+async function launchMosquitto(port: number, dataDir: string, settings: string): Promise<Program> {
   const config = join(dataDir, 'mosquitto.conf')
-  await writeFile(config, `listener ${port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nlog_dest stderr\n`)
+  const common = `listener ${port} 127.0.0.1\nallow_anonymous true\nlog_dest stderr\npersistence_location ${dataDir}/\n`
+  // Without "user", root's mosquitto could not write to the folder.
+  await writeFile(config, `${common}user ${userInfo().username}\n${settings}\n`)
   // Debian installs it where only root's PATH leads.
   const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` }
   const server = new Program('mosquitto', ['-c', config], { env })
