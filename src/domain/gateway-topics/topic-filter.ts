@@ -31,68 +31,6 @@ export function filtersOverlap(first: string, second: string): boolean {
   }
 }
 
-/** Finds a filter that overlaps another one among many, without comparing all of them. */
-export class TopicFilterIndex<T> {
-  readonly #root = new Level<T>()
-
-  /** Adds a filter; of equal filters, the first is found. */
-  add(filter: string, value: T): void {
-    let node = this.#root
-    for (const level of levelsOf(filter)) node = node.child(level)
-    node.found ??= { value }
-  }
-
-  /** Returns the value of a filter that overlaps. */
-  find(filter: string): { readonly value: T } | undefined {
-    return this.#root.find(levelsOf(filter), 0)
-  }
-}
-
-class Level<T> {
-  readonly #children = new Map<string, Level<T>>()
-  found: { readonly value: T } | undefined
-
-  child(name: string): Level<T> {
-    const existing = this.#children.get(name)
-    if (existing !== undefined) return existing
-    const created = new Level<T>()
-    this.#children.set(name, created)
-    return created
-  }
-
-  find(levels: readonly string[], depth: number): { readonly value: T } | undefined {
-    const name = levels[depth]
-    const hidden = (child: string) => depth === 0 && child.startsWith('$')
-    if (name === '#') return this.#first((child) => !hidden(child))
-    const rest = name !== undefined && hidden(name) ? undefined : this.#children.get('#')?.found
-    if (rest !== undefined) return rest
-    if (name === undefined) return this.found
-    for (const [child, node] of name === '+' ? this.#children : this.#matching(name, hidden(name))) {
-      const found = child === '#' || (name === '+' && hidden(child)) ? undefined : node.find(levels, depth + 1)
-      if (found !== undefined) return found
-    }
-    return undefined
-  }
-
-  /** The children with a name or, unless the wildcard does not match it, with a wildcard. */
-  #matching(name: string, isHidden: boolean): readonly (readonly [string, Level<T>])[] {
-    const names = isHidden ? [name] : [name, '+']
-    return names.flatMap((child) => {
-      const node = this.#children.get(child)
-      return node === undefined ? [] : [[child, node] as const]
-    })
-  }
-
-  #first(isIncluded: (child: string) => boolean = () => true): { readonly value: T } | undefined {
-    if (this.found !== undefined) return this.found
-    for (const [child, node] of this.#children) {
-      const found = isIncluded(child) ? node.#first() : undefined
-      if (found !== undefined) return found
-    }
-    return undefined
-  }
-}
-
 function levelsOf(filter: string): readonly string[] {
   return filter.replace(SHARE, '').split('/')
 }
