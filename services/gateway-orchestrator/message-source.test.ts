@@ -7,9 +7,12 @@ describe('deviceOfTopic', () => {
     expect(deviceOfTopic('o1/d1', 'o1')).toBe('d1')
   })
 
-  it.each(['o1', 'o1/', '/d1', '', '/', 'o1/d1/up', 'o1//d1'])('W-7 rejects %j', (topic) => {
-    expect(() => deviceOfTopic(topic, 'o1')).toThrow('{end_device_id}')
-  })
+  it.each(['o1', 'o1/', '/d1', '', '/', 'o1/d1/up', 'o1//d1', 'o1/d1/', '/o1/d1', '//', '#'])(
+    'W-7 rejects %j',
+    (topic) => {
+      expect(() => deviceOfTopic(topic, 'o1')).toThrow('{end_device_id}')
+    },
+  )
 
   it('W-7 rejects a device of another organization', () => {
     expect(() => deviceOfTopic('o2/d1', 'o1')).toThrow('organization o1')

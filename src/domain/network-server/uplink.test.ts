@@ -107,6 +107,14 @@ describe('G-8: an uplink of The Things Stack v3', () => {
     })
   })
 
+  test.each(['70B3D57ED0000001', '70-b3-d5-7e-d0-00-00-01', '70:B3:D5:7E:D0:00:00:01'])(
+    'accepts the DevEUI %s',
+    (devEui) => {
+      const { externalId } = theThingsStack({ ...TTN, end_device_ids: { device_id: 'dev1', dev_eui: devEui } })
+      expect(externalId).toBe('70b3d57ed0000001')
+    },
+  )
+
   test('has defaults for omitted fields, and the device id if there is no DevEUI', () => {
     expect(theThingsStack({ end_device_ids: { device_id: 'dev1' }, uplink_message: {} })).toEqual({
       externalId: 'dev1',
@@ -123,6 +131,10 @@ describe('G-8: an uplink of The Things Stack v3', () => {
     [{ app_id: 'a', dev_id: 'd', hardware_serial: '70B3D57ED0000001', counter: 2 }, 'it is a message of version 2'],
     [{ ...TTN, uplink_message: { ...Object(up), frm_payload: '%' } }, 'uplink_message.frm_payload: expected base64'],
     [{ ...TTN, uplink_message: { ...Object(up), f_cnt: 1.5 } }, 'uplink_message.f_cnt: expected a whole number'],
+    [{ ...TTN, uplink_message: { ...Object(up), f_cnt: 2 ** 32 } }, 'uplink_message.f_cnt: expected a whole number'],
+    [{ ...TTN, uplink_message: { ...Object(up), f_cnt: '18446744073709551615' } }, 'uplink_message.f_cnt: expected a'],
+    [{ ...TTN, end_device_ids: { dev_eui: '70B3D57ED000000' } }, 'end_device_ids has 15 hexadecimal digits'],
+    ['x'.repeat(1e6), 'not an uplink of The Things Stack v3'],
   ])('is not %.80j', (message, reason) => {
     expect(() => theThingsStack(message)).toThrow(MappingError)
     expect(() => theThingsStack(message)).toThrow(reason)
