@@ -51,14 +51,16 @@ describe('B-3: surplus envelopes are stored', () => {
     }
   })
 
-  test('when 200 of all organizations wait', async () => {
+  test('when 800 of all organizations wait', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout'] })
     try {
       const { add, bundles } = scene()
-      await Promise.all([add('one', 150), add('other', 50)])
+      await Promise.all(['a', 'b', 'c', 'd'].map((organizationId) => add(organizationId, 200)))
       expect(bundles).toEqual([
-        ['one', 150],
-        ['other', 50],
+        ['a', 200],
+        ['b', 200],
+        ['c', 200],
+        ['d', 200],
       ])
     } finally {
       vi.useRealTimers()
