@@ -80,7 +80,9 @@ export class ChangePublisher {
     if (target === null) return undefined
     if (this.#queue.length > 0) return this.#enqueue(target, change)
     try {
-      return this.#send(target, change, (error) => this.#onFailed(target, change, error))
+      const event = this.#convert(target, change)
+      if (event instanceof Promise) return event
+      return this.#send(target, change, event, (error) => this.#onFailed(target, change, error))
     } catch (error) {
       const queued = this.#enqueue(target, change)
       this.#stall(error)
@@ -102,23 +104,31 @@ export class ChangePublisher {
   }
 
   /**
-   * Sends an event; resolves when it is stored, or with the outcome of `onFailed`. Stores a dead letter for a change that cannot
-   * become an event; without dead letters it throws a ConversionError or PublishError.
+   * Returns the event of a change, or stores the dead letter of a change that cannot become an event. Without dead letters it throws a
+   * ConversionError or PublishError.
    */
-  #send<T>(target: EntityCounts, change: Change, onFailed: (error: unknown) => Promise<T> | T): Promise<T | void> {
-    const { entity, counts } = target
-    let event: Publication
+  #convert({ entity }: EntityCounts, change: Change): Publication | Promise<void> {
     try {
-      event = this.#events.eventOf(entity, change)
+      const event = this.#events.eventOf(entity, change)
       this.#options.checkSize(event)
+      return event
     } catch (error) {
       const { deadLetter } = this.#options
       if (deadLetter === undefined || !(error instanceof ConversionError || error instanceof PublishError)) throw error
       return deadLetter(entity, change, this.#events.idOf(entity, change), error.message)
     }
+  }
+
+  /** Sends an event; resolves when it is stored, or with the outcome of `onFailed`. Hot path: one promise. */
+  #send<T>(
+    { counts }: EntityCounts,
+    { operation }: Change,
+    event: Publication,
+    onFailed: (error: unknown) => Promise<T> | T,
+  ): Promise<T | void> {
     const publisher = (this.#publisher ??= this.#options.openPublisher())
     return publisher.publish(event).then(() => {
-      counts[ACTIONS[change.operation]] += 1
+      counts[ACTIONS[operation]] += 1
     }, onFailed)
   }
 
@@ -220,24 +230,23 @@ export class ChangePublisher {
     return 'stalled'
   }
 
-  /** Resolves to the change if it must be sent again; does not wait for the dead letter of a rejected event. */
+  /** Resolves to the change if it must be sent again; does not wait for a dead letter. Throws as `#convert` does. */
   #sendQueued(queued: QueuedChange): Promise<QueuedChange | undefined> {
     const { target, change, stored, refused } = queued
+    const event = this.#convert(target, change)
+    if (event instanceof Promise) {
+      event.then(stored, refused)
+      return Promise.resolve(undefined)
+    }
     const onFailed = (reason: unknown): 'superseded' | 'refused' => {
       if (this.#isSuperseded(reason)) return 'superseded'
       this.#storeRejected(target, change, reason).then(stored, refused)
       return 'refused'
     }
-    return this.#send(target, change, onFailed).then(
-      (failure) => {
-        if (failure === undefined) stored()
-        return failure === 'superseded' ? queued : undefined
-      },
-      (error: unknown) => {
-        refused(error)
-        return undefined
-      },
-    )
+    return this.#send(target, change, event, onFailed).then((failure) => {
+      if (failure === undefined) stored()
+      return failure === 'superseded' ? queued : undefined
+    })
   }
 
   #rejectQueue(error: unknown): void {
