@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../../src/domain/errors.ts'
 import type { GatewayConnectionReport, GatewayConnectionStore } from '../../src/domain/gateway-connection.ts'
 import { isReportDue, type Reported } from '../../src/domain/gateway-orchestration/connection-report.ts'
@@ -14,6 +13,8 @@ export interface ConnectionReportsParts {
   readonly instance: string
   readonly owns: (gatewayId: string) => boolean
   readonly nowMs: () => number
+  /** Resolves after the time, rejects when the signal aborts. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   readonly logger: Logger
 }
 
@@ -55,7 +56,7 @@ export class ConnectionReports {
           this.#parts.logger.warn(`cannot store the states of gateways: ${messageOf(error)}; retrying`)
         this.#failing = true
       }
-      await sleep(ROUND_INTERVAL_MS, undefined, { signal }).catch(() => undefined)
+      await this.#parts.sleep(ROUND_INTERVAL_MS, signal).catch(() => undefined)
     }
   }
 

@@ -95,7 +95,10 @@ export class GatewayService {
     const leases = usesLeases(env) ? this.#createLeases() : undefined
     this.#leases = leases
     const owns = (gatewayId: string): boolean => leases === undefined || leases.owns(gatewayId)
-    const nowMs = (): number => performance.now()
+    const clock = {
+      nowMs: () => performance.now(),
+      sleep: (ms: number, signal: AbortSignal) => sleep(ms, undefined, { signal }),
+    }
     this.#orchestrator = new GatewayOrchestrator({
       store: this.#store,
       runners,
@@ -107,12 +110,11 @@ export class GatewayService {
       random: Math.random,
       owns,
       stopTimeoutMs: STOP_TIMEOUT_MS,
-      sleep: (ms, signal) => sleep(ms, undefined, { signal }),
-      nowMs,
+      ...clock,
       onEvent: (gateway, event) => logGatewayEvent(logger, gateway, event),
     })
     const [store, instance] = [this.#store, this.#instanceName]
-    this.#reports = new ConnectionReports({ store, connections: parts.connections, instance, owns, nowMs, logger })
+    this.#reports = new ConnectionReports({ store, connections: parts.connections, instance, owns, ...clock, logger })
     registerGatewayMetrics(store)
   }
 

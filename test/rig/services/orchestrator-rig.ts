@@ -34,8 +34,13 @@ class Clock {
   readonly now = (): number => this.#now
   readonly sleep = (ms: number, signal: AbortSignal): Promise<void> =>
     new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true })
-      this.#sleepers.push({ at: this.#now + ms, wake: resolve })
+      const onAbort = (): void => reject(new Error('aborted'))
+      signal.addEventListener('abort', onAbort, { once: true })
+      const wake = (): void => {
+        signal.removeEventListener('abort', onAbort)
+        resolve()
+      }
+      this.#sleepers.push({ at: this.#now + ms, wake })
     })
 
   async advance(ms: number): Promise<void> {
