@@ -37,7 +37,7 @@ class RecordedConnections implements GatewayConnectionStore {
 /** The reports of gateways that run, on a virtual clock. */
 async function reportsOf(ids: readonly string[], owns = (): boolean => true) {
   const { runs, runner } = recorder()
-  const rig = orchestratorRig(runner)
+  const rig = orchestratorRig(runner, undefined, undefined, (gatewayId) => reports.note(gatewayId))
   const connections = new RecordedConnections()
   const { store, clock } = rig
   const { now: nowMs, sleep } = clock

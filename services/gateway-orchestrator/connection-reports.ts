@@ -1,6 +1,10 @@
 import { messageOf } from '../../src/domain/errors.ts'
 import type { GatewayConnectionReport, GatewayConnectionStore } from '../../src/domain/gateway-connection.ts'
-import { isReportDue, type Reported } from '../../src/domain/gateway-orchestration/connection-report.ts'
+import {
+  reportDueAtMs,
+  type Reported,
+  ReportSchedule,
+} from '../../src/domain/gateway-orchestration/connection-report.ts'
 import type { GatewayProcessStore } from '../../src/domain/gateway-orchestration/gateway-orchestrator.ts'
 import type { GatewayProcess, GatewayProcessStatus } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import { shortened } from '../../src/nats/dead-letters.ts'
@@ -29,7 +33,8 @@ interface ReportedProcess extends Reported {
 }
 
 /**
- * Stores the connections of the gateways of this instance, in rounds and in batches: what has changed since the last round.
+ * Stores the connections of the gateways of this instance, in rounds and in batches. A round visits the gateways that have changed since
+ * the last one, and those whose report has become due; without any it costs nothing, however many gateways there are.
  *
  * The first report of a process has a new epoch, which is read while this instance owns the gateway. An instance that takes a gateway
  * over later therefore has a later epoch, and no delayed statement of this instance can replace its reports (a fencing token,
@@ -38,11 +43,19 @@ interface ReportedProcess extends Reported {
 export class ConnectionReports {
   readonly #parts: ConnectionReportsParts
   readonly #reported = new Map<string, ReportedProcess>()
+  /** The gateways that the next round visits. */
+  readonly #changed = new Set<string>()
+  readonly #schedule = new ReportSchedule()
   #beatAtMs = -Infinity
   #failing = false
 
   constructor(parts: ConnectionReportsParts) {
     this.#parts = parts
+  }
+
+  /** Call it when the process of a gateway has changed or is removed. */
+  note(gatewayId: string): void {
+    this.#changed.add(gatewayId)
   }
 
   /** Reports until the signal aborts. A round that fails is repeated; a series of failures is logged once. */
@@ -67,16 +80,39 @@ export class ConnectionReports {
   }
 
   async #round(signal: AbortSignal): Promise<void> {
-    const { store, connections, instance, nowMs } = this.#parts
+    const { connections, instance, nowMs } = this.#parts
     if (nowMs() >= this.#beatAtMs) {
       await connections.beat(instance, { signal })
       this.#beatAtMs = nowMs() + BEAT_INTERVAL_MS
     }
-    await this.#removeEnded(signal)
-    const due = store.list().filter((process) => isReportDue(this.#reportedOf(process), process.status, nowMs()))
+    const visited = [...this.#changed, ...this.#schedule.take(nowMs())]
+    this.#changed.clear()
+    try {
+      await this.#visit(new Set(visited), signal)
+    } catch (error) {
+      for (const gatewayId of visited) this.#changed.add(gatewayId)
+      throw error
+    }
+  }
+
+  async #visit(gatewayIds: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+    const { store, connections, nowMs } = this.#parts
+    const ended: string[] = []
+    const due: GatewayProcess[] = []
+    for (const gatewayId of gatewayIds) {
+      const process = store.get(gatewayId)
+      if (process === undefined) ended.push(gatewayId)
+      else if (this.#dueAtMs(process) <= nowMs()) due.push(process)
+      else this.#schedule.set(gatewayId, this.#dueAtMs(process))
+    }
+    await this.#remove(ended, signal)
     const hasNew = due.some((process) => this.#reportedOf(process) === null)
     const epoch = hasNew ? await connections.nextEpoch({ signal }) : 0n
     for (const batch of batches(due)) await this.#report(batch, epoch, signal)
+  }
+
+  #dueAtMs(process: GatewayProcess): number {
+    return reportDueAtMs(this.#reportedOf(process), process.status)
   }
 
   #reportedOf(process: GatewayProcess): ReportedProcess | null {
@@ -84,13 +120,15 @@ export class ConnectionReports {
     return reported?.process === process ? reported : null
   }
 
-  async #removeEnded(signal: AbortSignal): Promise<void> {
-    const { store, connections } = this.#parts
-    const ended = [...this.#reported.keys()].filter((gatewayId) => !store.exists(gatewayId))
-    for (const batch of batches(ended)) {
-      const epochs = batch.map((gatewayId) => [gatewayId, this.#reported.get(gatewayId)?.epoch ?? 0n] as const)
-      await connections.remove(new Map(epochs), { signal })
-      for (const gatewayId of batch) this.#reported.delete(gatewayId)
+  async #remove(ended: readonly string[], signal: AbortSignal): Promise<void> {
+    for (const gatewayId of ended) this.#schedule.delete(gatewayId)
+    const reported = ended.flatMap((gatewayId) => {
+      const epoch = this.#reported.get(gatewayId)?.epoch
+      return epoch === undefined ? [] : [[gatewayId, epoch] as const]
+    })
+    for (const batch of batches(reported)) {
+      await this.#parts.connections.remove(new Map(batch), { signal })
+      for (const [gatewayId] of batch) this.#reported.delete(gatewayId)
     }
   }
 
@@ -111,6 +149,7 @@ export class ConnectionReports {
       if (outdated.has(gatewayId)) this.#reported.delete(gatewayId)
       else this.#reported.set(gatewayId, reported)
     }
+    for (const process of processes) this.#schedule.set(process.gateway.gatewayId, this.#dueAtMs(process))
   }
 }
 

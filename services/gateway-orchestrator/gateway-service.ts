@@ -99,8 +99,11 @@ export class GatewayService {
       nowMs: () => performance.now(),
       sleep: (ms: number, signal: AbortSignal) => sleep(ms, undefined, { signal }),
     }
+    const [store, instance] = [this.#store, this.#instanceName]
+    const reports = new ConnectionReports({ store, connections: parts.connections, instance, owns, ...clock, logger })
+    this.#reports = reports
     this.#orchestrator = new GatewayOrchestrator({
-      store: this.#store,
+      store,
       runners,
       retry: {
         delayMs: env.PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_MS,
@@ -112,9 +115,8 @@ export class GatewayService {
       stopTimeoutMs: STOP_TIMEOUT_MS,
       ...clock,
       onEvent: (gateway, event) => logGatewayEvent(logger, gateway, event),
+      onChange: (gatewayId) => reports.note(gatewayId),
     })
-    const [store, instance] = [this.#store, this.#instanceName]
-    this.#reports = new ConnectionReports({ store, connections: parts.connections, instance, owns, ...clock, logger })
     registerGatewayMetrics(store)
   }
 

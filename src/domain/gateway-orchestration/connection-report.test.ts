@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { isReportDue } from './connection-report.ts'
+import { reportDueAtMs, ReportSchedule } from './connection-report.ts'
 import type { GatewayProcessStatus } from './gateway-process.ts'
 
 function status(change: Partial<GatewayProcessStatus> = {}): GatewayProcessStatus {
@@ -9,26 +9,33 @@ function status(change: Partial<GatewayProcessStatus> = {}): GatewayProcessStatu
 
 const running = status()
 
-test.each<[string, GatewayProcessStatus | null, GatewayProcessStatus, number, boolean]>([
-  ['a gateway that runs', null, running, 0, true],
-  ['a gateway that starts', null, status({ state: 'starting' }), 4_999, false],
-  ['a gateway that has been starting for five seconds', null, status({ state: 'starting' }), 5_000, true],
-  ['a connection that was lost', running, status({ state: 'interrupted', sinceMs: 1_000 }), 5_999, false],
-  [
-    'a connection that was lost five seconds ago',
-    running,
-    status({ state: 'interrupted', sinceMs: 1_000 }),
-    6_000,
-    true,
-  ],
-  ['a connection that was restored', running, status({ sinceMs: 1_000 }), 1_000, true],
-  ['a gateway that fails', running, status({ state: 'failing', sinceMs: 1_000 }), 1_000, true],
-  ['a message', running, status({ messages: 1 }), 59_999, false],
-  ['a message after a minute', running, status({ messages: 1 }), 60_000, true],
-  ['an error of a message', running, status({ lastError: 'x' }), 59_999, false],
-  ['an unchanged status', running, running, 299_999, false],
-  ['an unchanged status after five minutes', running, running, 300_000, true],
-  ['a gateway that stopped', running, status({ state: 'stopped', sinceMs: 1_000 }), 600_000, false],
-])('G-14: the report of %s is due or not', (_title, reported, next, nowMs, expected) => {
-  expect(isReportDue(reported === null ? null : { status: reported, atMs: 0 }, next, nowMs)).toBe(expected)
+test.each<[string, GatewayProcessStatus | null, GatewayProcessStatus, number]>([
+  ['a gateway that runs', null, running, 0],
+  ['a gateway that starts', null, status({ state: 'starting', sinceMs: 100 }), 5_100],
+  ['a connection that was lost', running, status({ state: 'interrupted', sinceMs: 1_000 }), 6_000],
+  ['a connection that was restored', running, status({ sinceMs: 1_000 }), 1_000],
+  ['a gateway that fails', running, status({ state: 'failing', sinceMs: 1_000 }), 1_000],
+  ['a message', running, status({ messages: 1 }), 60_000],
+  ['an error of a message', running, status({ lastError: 'x' }), 60_000],
+  ['an unchanged status', running, running, 300_000],
+  ['a gateway that stopped', running, status({ state: 'stopped', sinceMs: 1_000 }), Infinity],
+])('G-14: the report of %s is due at its time', (_title, reported, next, expected) => {
+  expect(reportDueAtMs(reported === null ? null : { status: reported, atMs: 0 }, next)).toBe(expected)
+})
+
+test('G-12: the schedule returns each gateway once, when its last time has come', () => {
+  const schedule = new ReportSchedule()
+  schedule.set('a', 60_000)
+  schedule.set('b', 5_100)
+  schedule.set('c', 5_000)
+  schedule.set('a', 300_000)
+  schedule.set('d', 5_000)
+  schedule.delete('d')
+  schedule.set('c', Infinity)
+  expect(schedule.take(5_999)).toEqual([])
+  expect(schedule.take(6_000)).toEqual(['b'])
+  expect(schedule.take(299_999)).toEqual([])
+  schedule.set('b', 5_100)
+  expect(schedule.take(300_000).toSorted()).toEqual(['a', 'b'])
+  expect(schedule.take(Infinity)).toEqual([])
 })

@@ -64,6 +64,7 @@ class Simulation {
       random: () => 0,
       owns: (gatewayId) => this.#owners.get(shardOf(gatewayId, SHARDS)) === number,
       onEvent: () => undefined,
+      onChange: () => undefined,
     })
   }
 

@@ -123,13 +123,14 @@ export class GatewayOrchestrator {
 
   async #reconcile(id: string): Promise<void> {
     if (this.#stopped) return
-    const { store, stopTimeoutMs } = this.#options
+    const { store, stopTimeoutMs, onChange } = this.#options
     const desired = this.#options.owns(id) ? this.#desired.get(id) : null
     const process = store.get(id)
     const action = reconcile(desired, process ?? null)
     if (action === 'stop' || action === 'restart') {
       await process?.stop(stopTimeoutMs, this.#options.owns(id) ? desired : undefined)
       store.remove(id)
+      onChange(id)
       // The desired gateway, or its owner, may have changed meanwhile.
       return await this.#reconcile(id)
     }

@@ -72,6 +72,8 @@ export interface GatewayProcessContext {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   readonly nowMs: () => number
   readonly onEvent: (gateway: Gateway, event: GatewayProcessEvent) => void
+  /** Called after each change of the status of the gateway's process, also of a count, and when the process is removed. */
+  readonly onChange: (gatewayId: string) => void
 }
 
 /** Serves one gateway from start to stop, over all attempts. */
@@ -224,6 +226,7 @@ export class GatewayProcess {
   #change(change: Partial<GatewayProcessStatus>): void {
     const isNew = change.state !== undefined && change.state !== this.#status.state
     this.#status = { ...this.#status, ...change, ...(isNew ? { sinceMs: this.#context.nowMs() } : {}) }
+    this.#context.onChange(this.#gateway.gatewayId)
   }
 
   #emit(event: GatewayProcessEvent): void {

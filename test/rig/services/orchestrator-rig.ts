@@ -65,6 +65,7 @@ export function orchestratorRig(
   runner: GatewayRunner,
   retry = ENDLESS,
   owns: (gatewayId: string) => boolean = () => true,
+  onChange: (gatewayId: string) => void = () => undefined,
 ) {
   const clock = new Clock()
   const store = new MemoryGatewayProcessStore()
@@ -79,6 +80,7 @@ export function orchestratorRig(
     sleep: clock.sleep,
     nowMs: clock.now,
     onEvent: (of: Gateway, event: GatewayProcessEvent) => events.push(`${of.gatewayId} ${event.type}`),
+    onChange,
   })
   const load = (...gateways: readonly Gateway[]) =>
     orchestrator.synchronize(table(100n, ...gateways), new AbortController().signal)
