@@ -26,7 +26,7 @@ interface Run {
 }
 
 /**
- * Measures M-13: 10,000 gateways of type `print` in PostgreSQL. The time and the memory are compared with those of the same
+ * Measures M-13: 10,000 gateways of type `print` in PostgreSQL; their idle load after their states are stored. The time and the memory are compared with those of the same
  * program without gateways, the time also with a bare SELECT of the same rows.
  */
 export async function measureFleet(
@@ -111,6 +111,7 @@ async function run(stage: PipelineStage, gateways: number, profile: boolean): Pr
   const { processorMs } = service
   await ready
   const { used, rss } = await memoryOf(service)
+  await service.during(stage.whenReported(gateways))
   const idle = await loadOf(service)
   await service.stop()
   return { ms, processorMs, used, rss, idle }

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { type ClickHouse, openClickHouse } from '../../src/clickhouse/connection.ts'
 import { connectNats, type NatsClient } from '../../src/nats/connection.ts'
@@ -22,6 +23,8 @@ const STREAMS = [
   'gateways',
   'dead_letters',
 ] as const
+
+const POLL_INTERVAL_MS = 50
 
 type Servers = Readonly<Record<'postgres' | 'nats' | 'clickhouse' | 'mqtt', BenchServer>>
 
@@ -127,6 +130,16 @@ export class PipelineStage {
 
   async removeGateways(): Promise<void> {
     await this.#database.query('TRUNCATE gateways')
+  }
+
+  /** Resolves when the states of so many gateways are stored. */
+  async whenReported(count: number): Promise<void> {
+    const text = 'SELECT count(*)::integer AS stored FROM gateway_connections JOIN gateway_instances USING (instance)'
+    const stored = async (): Promise<number> => {
+      const { rows } = await this.#database.query<{ stored: number }>(text)
+      return rows[0]?.stored ?? 0
+    }
+    while ((await stored()) < count) await sleep(POLL_INTERVAL_MS)
   }
 
   /** Returns the time in ms to read all gateways by one statement. */
