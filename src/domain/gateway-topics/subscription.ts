@@ -4,6 +4,12 @@ import { DEFAULT_PORTS, gatewayBrokerConfig, gatewayTypeOf } from '../gateway-co
 import type { GatewayPages } from '../ports.ts'
 import { filtersOverlap } from './topic-filter.ts'
 
+/** The address of the other end of a connection to a broker. */
+export interface BrokerAddress {
+  readonly address: string
+  readonly port: number
+}
+
 /** The messages that a gateway receives: those of a topic filter that a user may read at a broker. */
 export interface GatewaySubscription {
   /** In lower case; an IPv6 address is in brackets. */
@@ -67,7 +73,7 @@ export async function refuseOverlap(
 }
 
 function overlapError(own: GatewaySubscription, otherId: string, its: GatewaySubscription): DomainError {
-  const both = `topic filter ${shown(own.topicFilter)} overlaps ${shown(its.topicFilter)}`
+  const both = `topic filter ${filterShown(own.topicFilter)} overlaps ${filterShown(its.topicFilter)}`
   return new DomainError(
     'failed_precondition',
     `gateway_config: ${both} of gateway ${otherId} at ${own.host}:${own.port}, so messages would be stored twice; choose another topic or application_id, or delete that gateway`,
@@ -77,6 +83,6 @@ function overlapError(own: GatewaySubscription, otherId: string, its: GatewaySub
 const SHOWN_CHARACTERS = 200
 
 /** Returns the start of a filter: an error must fit into the headers of a response. */
-function shown(filter: string): string {
+export function filterShown(filter: string): string {
   return filter.length > SHOWN_CHARACTERS ? `${filter.slice(0, SHOWN_CHARACTERS)}…` : filter
 }

@@ -10,7 +10,7 @@ const SHARE = /^\$share\/[^+#/]+\/(?=.)/
 /** Returns whether a broker accepts the filter: `site/+`, `#` or `$share/name/site/+`. */
 export function isTopicFilter(filter: string): boolean {
   if (filter.startsWith('$share/') && !SHARE.test(filter)) return false
-  if (Buffer.byteLength(filter) > MAX_TOPIC_BYTES || levelsOf(filter).length > MAX_LEVELS) return false
+  if (Buffer.byteLength(filter) > MAX_TOPIC_BYTES || topicFilterLevels(filter).length > MAX_LEVELS) return false
   return filter !== '' && TOPIC_FILTER.test(filter)
 }
 
@@ -19,7 +19,7 @@ export function isTopicFilter(filter: string): boolean {
  * the group receives all its messages.
  */
 export function filtersOverlap(first: string, second: string): boolean {
-  const [a, b] = [levelsOf(first), levelsOf(second)]
+  const [a, b] = [topicFilterLevels(first), topicFilterLevels(second)]
   // A wildcard in the first level matches no topic that begins with $ (4.7.2).
   if ((isWildcard(a[0]) && b[0]?.startsWith('$')) || (isWildcard(b[0]) && a[0]?.startsWith('$'))) return false
   for (let level = 0; ; level += 1) {
@@ -31,7 +31,8 @@ export function filtersOverlap(first: string, second: string): boolean {
   }
 }
 
-function levelsOf(filter: string): readonly string[] {
+/** Returns the levels of a filter; those of a shared subscription follow the name of its group (MQTT 5, 4.8.2). */
+export function topicFilterLevels(filter: string): readonly string[] {
   return filter.replace(SHARE, '').split('/')
 }
 
