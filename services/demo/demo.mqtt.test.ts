@@ -25,7 +25,8 @@ it('E-6: every device publishes to its own topic in turn', async () => {
   const topics: string[] = []
   const received = new EventTarget()
   let subscription: Promise<void> | undefined
-  await new Promise<void>((onSubscribed) => {
+  await new Promise<void>((resolve) => {
+    const onSubscribed = (): void => resolve()
     const onMessage = async ({ topic }: { readonly topic: string }): Promise<void> => {
       if (!topic.includes(eui) && !topic.startsWith(organizationId)) return
       topics.push(topic)

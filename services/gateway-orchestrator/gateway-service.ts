@@ -24,6 +24,7 @@ import { usesLeases, type GatewayOrchestratorEnvironment } from './environment.t
 import { gatewayEventOf } from './gateway-event.ts'
 import { createLeaseClock } from './lease-clock.ts'
 import { registerGatewayMetrics } from './metrics.ts'
+import { OverlapWarnings } from './overlap-warnings.ts'
 import { Redeliveries } from './redeliveries.ts'
 import { RefusedMessages } from './refused-messages.ts'
 import { gatewayRunners } from './runners.ts'
@@ -68,6 +69,7 @@ export class GatewayService {
   readonly #bucket: LeaseBucket
   readonly #leases: ShardLeases | undefined
   readonly #reports: ConnectionReports
+  readonly #overlaps: OverlapWarnings
   #loaded = false
 
   constructor(parts: GatewayServiceParts) {
@@ -114,10 +116,18 @@ export class GatewayService {
       owns,
       stopTimeoutMs: STOP_TIMEOUT_MS,
       ...clock,
-      onEvent: (gateway, event) => logGatewayEvent(logger, gateway, event),
+      onEvent: (gateway, event) => {
+        logGatewayEvent(logger, gateway, event)
+        if (event.type === 'running') this.#overlaps.changed()
+      },
       onChange: (gatewayId) => reports.note(gatewayId),
     })
-    registerGatewayMetrics(store)
+    this.#overlaps = new OverlapWarnings({
+      desired: () => this.#orchestrator.desired(),
+      connectedTo: (gatewayId) => this.#store.get(gatewayId)?.status.connectedTo,
+      logger,
+    })
+    registerGatewayMetrics(store, this.#overlaps)
   }
 
   /**
@@ -150,6 +160,7 @@ export class GatewayService {
         this.#deadLetterQuota.run(signal),
         this.#leases?.run(signal),
         this.#reports.run(signal),
+        this.#overlaps.run(signal),
       ])
     } finally {
       await this.#orchestrator.stop()
@@ -190,7 +201,7 @@ export class GatewayService {
   /** Returns the response of `/gateways`. */
   describe(): unknown {
     const nowMs = performance.now()
-    const gateways = this.#store.list().map((process) => describeProcess(process, nowMs))
+    const gateways = this.#store.list().map((process) => describeProcess(process, this.#overlaps, nowMs))
     return { instance: this.#instanceName, gateways }
   }
 
@@ -204,6 +215,7 @@ export class GatewayService {
         const corrected = await this.#orchestrator.synchronize(gateways, signal)
         failing = false
         corrections.inc(corrected)
+        if (corrected > 0) this.#overlaps.changed()
         if (corrected > 0) logger.warn({ gateways: corrected }, 'corrected gateways whose events were missing or late')
       } catch (error) {
         if (!failing && !signal.aborted) logger.warn(`cannot compare the gateways with PostgreSQL: ${messageOf(error)}`)
@@ -215,6 +227,7 @@ export class GatewayService {
   async #apply(delivery: Delivery): Promise<MessageResult> {
     try {
       await this.#orchestrator.handle(gatewayEventOf(delivery))
+      this.#overlaps.changed()
       return { kind: 'ack' }
     } catch (error) {
       if (!(error instanceof MappingError)) return { kind: 'retry', reason: messageOf(error) }
@@ -251,7 +264,7 @@ function logGatewayEvent(logger: Logger, gateway: Gateway, event: GatewayProcess
   }
 }
 
-function describeProcess({ gateway, status }: GatewayProcess, nowMs: number) {
+function describeProcess({ gateway, status }: GatewayProcess, overlaps: OverlapWarnings, nowMs: number) {
   return {
     gateway_id: gateway.gatewayId,
     organization_id: gateway.organizationId,
@@ -261,6 +274,7 @@ function describeProcess({ gateway, status }: GatewayProcess, nowMs: number) {
     uptime_ms: Math.round(nowMs - status.startedAtMs),
     retries: status.failures,
     last_error: status.lastError,
+    warning: overlaps.of(gateway.gatewayId),
     messages: status.messages,
     events: status.events,
     refused: status.refused,

@@ -1,12 +1,13 @@
 import { Counter, Gauge } from 'prom-client'
 import type { GatewayProcessStore } from '../../src/domain/gateway-orchestration/gateway-orchestrator.ts'
 import type { GatewayProcessStatus } from '../../src/domain/gateway-orchestration/gateway-process.ts'
+import type { OverlapWarnings } from './overlap-warnings.ts'
 
 /** The maximum number of gateways that have series of their own. */
 const MAX_LABELLED_GATEWAYS = 1000
 
 /** Registers the metrics of the processes in the store, which are computed for each response. */
-export function registerGatewayMetrics(store: GatewayProcessStore): void {
+export function registerGatewayMetrics(store: GatewayProcessStore, overlaps: OverlapWarnings): void {
   // eslint-disable-next-line no-new -- a metric registers itself
   new Gauge({
     name: 'ponix_gateways',
@@ -15,6 +16,14 @@ export function registerGatewayMetrics(store: GatewayProcessStore): void {
     collect() {
       this.reset()
       for (const { status } of store.list()) this.inc({ state: status.state })
+    },
+  })
+  // eslint-disable-next-line no-new -- a metric registers itself
+  new Gauge({
+    name: 'ponix_gateway_overlaps',
+    help: 'Gateways that may receive the same messages as another gateway of their organization.',
+    collect() {
+      this.set(overlaps.count)
     },
   })
   registerCounter(store, {

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { generate, type IPublishPacket, type ISubackPacket, type Packet, parser, type Parser } from 'mqtt-packet'
 import type { GatewayBroker } from '../domain/gateway-config.ts'
 import { messageOf } from '../domain/errors.ts'
+import type { BrokerAddress } from '../domain/gateway-topics/subscription.ts'
 import { credentialsOf, openSocket } from './broker.ts'
 import { FrameReader, readPublishHead } from './frame-reader.ts'
 import type { MqttMessage, MqttOrigin } from './message.ts'
@@ -95,6 +96,12 @@ export class MqttConnection {
     socket.on('data', (chunk) => this.#onData(chunk))
     socket.once(readyEvent, () => this.#connect())
     this.opened = this.#handshake()
+  }
+
+  /** Undefined if the connection is not open. */
+  get brokerAddress(): BrokerAddress | undefined {
+    const { remoteAddress: address, remotePort: port } = this.#socket
+    return address === undefined || port === undefined ? undefined : { address, port }
   }
 
   /** Whether the broker had a session of the client id. */

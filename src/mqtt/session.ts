@@ -259,7 +259,7 @@ export class MqttSession {
       }
       await granted
       this.#failures = 0
-      for (const subscriber of affected) subscriber.succeeded()
+      for (const subscriber of affected) subscriber.succeeded(link.connection.brokerAddress)
     } catch (error) {
       link.subscribed.delete(filter)
       // After the loss of the connection, the next one subscribes.

@@ -1,5 +1,6 @@
 import { Fifo } from '../domain/fifo.ts'
 import type { GatewayBroker } from '../domain/gateway-config.ts'
+import type { BrokerAddress } from '../domain/gateway-topics/subscription.ts'
 import type { MqttMessage } from './message.ts'
 
 export interface MqttSubscription {
@@ -19,8 +20,8 @@ export interface MqttSubscription {
   readonly mayFinish: () => boolean
   /** Returns whether the broker must forget the subscription at the stop; otherwise it keeps the messages for the next start. */
   readonly isRemoved: () => boolean
-  /** Called when the broker has granted the subscription, at the start or after a reconnect. */
-  readonly onSubscribed: () => void
+  /** Called when the broker has granted the subscription, at the start or after a reconnect, by a connection to this address. */
+  readonly onSubscribed: (broker?: BrokerAddress) => void
   /** Called when the connection is lost, and when a reconnect fails for another reason. */
   readonly onInterrupted: (reason: string) => void
 }
@@ -64,12 +65,12 @@ export class Subscriber {
     this.#end(error)
   }
 
-  succeeded(): void {
+  succeeded(broker?: BrokerAddress): void {
     if (this.#isSubscribed) return
     this.wasSubscribed = true
     this.#isSubscribed = true
     this.#interruption = undefined
-    if (!this.isLeaving) this.subscription.onSubscribed()
+    if (!this.isLeaving) this.subscription.onSubscribed(broker)
   }
 
   interrupted(reason: string): void {

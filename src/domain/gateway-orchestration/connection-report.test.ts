@@ -3,7 +3,7 @@ import { reportDueAtMs, ReportSchedule } from './connection-report.ts'
 import type { GatewayProcessStatus } from './gateway-process.ts'
 
 function status(change: Partial<GatewayProcessStatus> = {}): GatewayProcessStatus {
-  const counts = { failures: 0, messages: 0, events: {}, refused: {}, lastError: null }
+  const counts = { failures: 0, messages: 0, events: {}, refused: {}, lastError: null, connectedTo: null }
   return { state: 'running', sinceMs: 0, startedAtMs: 0, ...counts, ...change }
 }
 

@@ -32,6 +32,11 @@ export class DesiredGateways {
     return [...this.#rows.keys()]
   }
 
+  /** Returns all gateways. */
+  *all(): Iterable<Gateway> {
+    for (const { gateway } of this.#rows.values()) yield gateway
+  }
+
   /** Applies an event; returns the ids of the gateways that it changed. */
   apply(event: GatewayEvent): readonly string[] {
     const { version } = event

@@ -151,6 +151,7 @@ describe('a gateway of the GatewayOrchestrator that fails or stops', () => {
       startedAtMs: 0,
       failures: 0,
       lastError: null,
+      connectedTo: null,
       messages: 2,
       events: {},
       refused: {},

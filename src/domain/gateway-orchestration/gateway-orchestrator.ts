@@ -104,6 +104,11 @@ export class GatewayOrchestrator {
     )
   }
 
+  /** Returns the gateways that should run, also those of other instances. */
+  desired(): Iterable<Gateway> {
+    return this.#desired.all()
+  }
+
   /** Stops all processes concurrently; no process starts afterwards. */
   async stop(): Promise<void> {
     this.#stopped = true

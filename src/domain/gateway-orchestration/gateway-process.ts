@@ -1,5 +1,6 @@
 import type { Gateway } from '../entities.ts'
 import { GatewayConfigError, messageOf } from '../errors.ts'
+import type { BrokerAddress } from '../gateway-topics/subscription.ts'
 import { configFingerprint } from './reconcile.ts'
 import { Refusals, type RefusalCounts, type RefusalReason } from './refusals.ts'
 import { isFailing, retryDelayMs, type RetryPolicy } from './retry.ts'
@@ -15,8 +16,8 @@ export interface GatewayRun {
   readonly assertOwned: () => void
   /** After the signal has aborted: the gateway whose run follows, null if it is removed, undefined if the same gateway runs again later. */
   readonly successor: () => Gateway | null | undefined
-  /** Reports that the runner is connected; resets the count of consecutive failures. */
-  readonly succeeded: () => void
+  /** Reports that the runner is connected, to a broker at this address; resets the count of consecutive failures. */
+  readonly succeeded: (broker?: BrokerAddress) => void
   /** Reports that the runner lost its connection and reconnects by itself. */
   readonly interrupted: (reason: string) => void
   /** Reports that a message of this gateway was handled. */
@@ -43,6 +44,8 @@ export interface GatewayProcessStatus {
   readonly startedAtMs: number
   readonly failures: number
   readonly lastError: string | null
+  /** The last broker to which the gateway was connected since its start. */
+  readonly connectedTo: BrokerAddress | null
   readonly messages: number
   /** The events that are not messages of devices, by kind. */
   readonly events: Readonly<Record<string, number>>
@@ -97,7 +100,14 @@ export class GatewayProcess {
     this.#context = context
     const startedAtMs = context.nowMs()
     const counts = { failures: 0, messages: 0, events: {}, refused: {} }
-    this.#status = { state: 'starting', sinceMs: startedAtMs, startedAtMs, lastError: null, ...counts }
+    this.#status = {
+      state: 'starting',
+      sinceMs: startedAtMs,
+      startedAtMs,
+      lastError: null,
+      connectedTo: null,
+      ...counts,
+    }
     this.#ended = this.#runUntilStopped()
   }
 
@@ -183,7 +193,7 @@ export class GatewayProcess {
           this.#assertOwned()
         },
         successor: () => this.#successor,
-        succeeded: whileCurrent(() => this.#succeeded()),
+        succeeded: (broker) => whileCurrent(() => this.#succeeded(broker))(),
         interrupted: (reason) => whileCurrent(() => this.#interrupted(reason))(),
         received: () => this.#change({ messages: this.#status.messages + 1 }),
         observed: (kind) => whileCurrent(() => this.#observed(kind))(),
@@ -201,8 +211,8 @@ export class GatewayProcess {
     if (!this.#context.owns(this.#gateway.gatewayId)) throw new Error('another instance may run the gateway')
   }
 
-  #succeeded(): void {
-    this.#change({ state: 'running', failures: 0 })
+  #succeeded(connectedTo: BrokerAddress | null = this.#status.connectedTo): void {
+    this.#change({ state: 'running', failures: 0, connectedTo })
     this.#emit({ type: 'running' })
   }
 
