@@ -56,6 +56,7 @@ describe('P-1: analytics converts raw envelopes to rows', () => {
       }),
       header: (name) => (name === REPLAY_HEADERS.of ? replayOf : undefined),
       headers: () => ({}),
+      headerBlock: new Uint8Array(),
       streamSequence,
       attempt: 1,
       pending: 0,

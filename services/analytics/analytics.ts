@@ -50,6 +50,8 @@ const RAW_MAX_ACK_PENDING = 20_000
 const RAW_OPEN = { items: 1000, bytes: 64 * 1024 * 1024 }
 /** The raw envelopes without a result: those in progress, and those that are being set aside, which costs little. */
 const RAW_MAX_OPEN = 4000
+/** The batches of raw envelopes that are pulled ahead, because a busy NATS takes longer to answer a pull than a batch takes. */
+const RAW_PREFETCHED_BATCHES = 4
 const ACTIVITY_TIMEOUT_MS = 2000
 /** Few, because each deferred envelope in progress is held until its wait ends. */
 const DEFERRED_BATCH_SIZE = 100
@@ -115,6 +117,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
     durable: 'analytics-raw',
     filterSubject: 'raw_envelopes.>',
     batchSize: environment.PONIX_NATS_BATCH_SIZE,
+    prefetch: RAW_PREFETCHED_BATCHES * environment.PONIX_NATS_BATCH_SIZE,
     batchWaitMs: environment.PONIX_NATS_BATCH_WAIT_MS,
     maxAckPending: RAW_MAX_ACK_PENDING,
     maxOpen: RAW_MAX_OPEN,

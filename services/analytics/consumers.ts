@@ -65,13 +65,24 @@ export function createRawHandler(parts: RawConsumerParts) {
   }
 }
 
-async function handleRaw(parts: RawConsumerParts, delivery: Delivery, signal: AbortSignal): Promise<MessageResult> {
+/** Returns the promise of the bundle for surplus: a promise of its own for each envelope would cost as much as the rest. */
+function handleRaw(parts: RawConsumerParts, delivery: PulledDelivery, signal: AbortSignal): Promise<MessageResult> {
   const raw = decodeRaw(delivery)
-  if ('kind' in raw) return failed(raw)
+  if ('kind' in raw) return Promise.resolve(failed(raw))
+  const { organizationId } = raw
+  if (parts.admission.admit(organizationId, delivery.body.length)) return processAdmitted(parts, delivery, raw, signal)
+  return parts.surplus.add(organizationId, delivery)
+}
+
+async function processAdmitted(
+  parts: RawConsumerParts,
+  delivery: PulledDelivery,
+  raw: RawEnvelope,
+  signal: AbortSignal,
+): Promise<MessageResult> {
   const { admission, surplus } = parts
   const { organizationId } = raw
   const bytes = delivery.body.length
-  if (!admission.admit(organizationId, bytes)) return await surplus.add(organizationId, delivery)
   try {
     const setAside = (): Promise<MessageResult> => surplus.add(organizationId, delivery)
     return await concludeRaw(parts, delivery, raw, signal, {

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DeferredMessages } from '../../src/nats/deferred-messages.ts'
-import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
+import type { Delivery, EncodedDelivery, MessageResult } from '../../src/nats/delivery.ts'
 import { decodeRaw, concludeRaw, type ProcessRawParts } from './consumers.ts'
 import { ACK, failed } from './results.ts'
 import type { SurplusWriter } from './surplus/surplus-writer.ts'
@@ -18,7 +18,7 @@ export interface DeferredConsumerParts extends ProcessRawParts {
  */
 export function createDeferredHandler(parts: DeferredConsumerParts, stopping: AbortSignal) {
   setMaxListeners(0, stopping)
-  return async (batch: readonly Delivery[], signal: AbortSignal): Promise<readonly Promise<MessageResult>[]> => {
+  return async (batch: readonly EncodedDelivery[], signal: AbortSignal): Promise<readonly Promise<MessageResult>[]> => {
     setMaxListeners(0, signal)
     return batch.map(async (delivery): Promise<MessageResult> => {
       const isDue = await sleep(remainingMs(parts, delivery), true, { signal: stopping }).catch(() => false)
@@ -35,7 +35,7 @@ function remainingMs({ waitMs }: DeferredConsumerParts, { storedAtMs }: Delivery
 
 async function handleDue(
   parts: DeferredConsumerParts,
-  delivery: Delivery,
+  delivery: EncodedDelivery,
   signal: AbortSignal,
 ): Promise<MessageResult> {
   // A scan removes the envelopes that it has published.

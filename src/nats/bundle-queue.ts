@@ -2,17 +2,20 @@ import { createHash } from 'node:crypto'
 import { AckPolicy, type Consumer, type JsMsg } from '@nats-io/jetstream'
 import { PublishError, messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
-import type { Delivery } from './delivery.ts'
+import { type Delivery, type EncodedDelivery, Headers } from './delivery.ts'
 import { subjectToken } from './publisher/publication.ts'
 import { isLimit, NANOS_PER_MS } from './streams.ts'
+
+/** The parts of a message that a bundle contains. */
+type BundledMessage = Pick<EncodedDelivery, 'subject' | 'body' | 'streamSequence' | 'storedAtMs' | 'headerBlock'>
 
 export interface BundleQueueOptions {
   readonly stream: string
   /** The subjects are `{prefix}.{owner}`. */
   readonly prefix: string
-  encode(messages: readonly Delivery[]): Uint8Array
+  encode(messages: readonly BundledMessage[]): Uint8Array
   /** Throws for invalid bytes. */
-  decode(bundle: Uint8Array): readonly Delivery[]
+  decode(bundle: Uint8Array): readonly BundledMessage[]
 }
 
 /** A bundle taken from the queue. Another instance receives it if it is neither removed nor kept within `ACK_WAIT_MS`. */
@@ -51,7 +54,7 @@ export class BundleQueue {
    * Stores a bundle. Throws a PublishError with the code `refused` if a limit of the stream rejects it, or `invalid` if the owner cannot
    * be part of a subject, and any other error if the bundle may not be stored but can be later.
    */
-  async add(owner: string, messages: readonly Delivery[]): Promise<void> {
+  async add(owner: string, messages: readonly BundledMessage[]): Promise<void> {
     const subject = this.#subjectOf(subjectToken(owner))
     try {
       await this.#client.jetstream.publish(subject, this.#options.encode(messages))
@@ -72,7 +75,7 @@ export class BundleQueue {
   async take(owner: string): Promise<TakenBundle | undefined> {
     const consumer = await this.#consumerOf(owner)
     const message = await consumer.next({ expires: TAKE_WAIT_MS })
-    return message === null ? undefined : takenBundle(message, this.#options.decode(message.data))
+    return message === null ? undefined : takenBundle(message, this.#options.decode(message.data).map(deliveryOf))
   }
 
   async #consumerOf(owner: string): Promise<Consumer> {
@@ -93,6 +96,13 @@ export class BundleQueue {
   #subjectOf(owner: string): string {
     return `${this.#options.prefix}.${owner}`
   }
+}
+
+/** Returns a message as its stream had delivered it the first time. */
+function deliveryOf({ subject, body, streamSequence, storedAtMs, headerBlock }: BundledMessage): Delivery {
+  const headers = new Headers(headerBlock)
+  const common = { subject, body, streamSequence, storedAtMs, attempt: 1 }
+  return { ...common, header: (name) => headers.get(name), headers: () => headers.all() }
 }
 
 function takenBundle(message: JsMsg, messages: readonly Delivery[]): TakenBundle {

@@ -15,8 +15,14 @@ export interface Delivery {
   readonly storedAtMs: number
 }
 
+/** A delivery whose headers are available as NATS sends them, to be stored without decoding them. */
+export interface EncodedDelivery extends Delivery {
+  /** `NATS/1.0`, and a line for each header; empty if there are none. */
+  readonly headerBlock: Uint8Array
+}
+
 /** A delivery that a durable consumer handles. */
-export interface PulledDelivery extends Delivery {
+export interface PulledDelivery extends EncodedDelivery {
   /** The number of messages that the consumer had not delivered yet. */
   readonly pending: number
 }
@@ -43,6 +49,32 @@ const WORKING = Buffer.from('+WPI')
 /** The number of dots in a reply subject; subjects with a domain and an account have more. */
 const DOTS_OF_PLAIN_REPLY = 8
 
+/** The headers of a message, decoded when they are read. */
+export class Headers {
+  readonly block: Uint8Array
+  #text: string | undefined
+
+  constructor(block: Uint8Array) {
+    this.block = block
+  }
+
+  /** Returns the first value of a header. */
+  get(name: string): string | undefined {
+    if (this.block.length === 0) return undefined
+    this.#text ??= textOf(this.block)
+    const start = this.#text.indexOf(`\r\n${name}:`)
+    if (start < 0) return undefined
+    const value = start + name.length + 3
+    return this.#text.slice(value, this.#text.indexOf('\r\n', value)).trim()
+  }
+
+  all(): Readonly<Record<string, string>> {
+    if (this.block.length === 0) return {}
+    const headers = MsgHdrsImpl.decode(this.block)
+    return Object.fromEntries(headers.keys().map((name) => [name, headers.get(name)]))
+  }
+}
+
 /**
  * One delivery of a message by a durable consumer, with JetStream's acknowledgement protocol. The metadata is in the reply
  * subject: `$JS.ACK.<stream>.<consumer>.<attempt>.<stream sequence>.<consumer sequence>.<time in ns>.<pending>`, on some servers
@@ -60,7 +92,7 @@ export class PulledMessage implements PulledDelivery {
   /** The headers, followed by the body. */
   readonly #bytes: Uint8Array
   readonly #headerBytes: number
-  #headerText: string | undefined
+  #headers: Headers | undefined
   #answered = false
   #aged = false
 
@@ -102,19 +134,16 @@ export class PulledMessage implements PulledDelivery {
     return this.#headerBytes === 0 ? this.#bytes : this.#bytes.subarray(this.#headerBytes)
   }
 
+  get headerBlock(): Uint8Array {
+    return this.#bytes.subarray(0, this.#headerBytes)
+  }
+
   header(name: string): string | undefined {
-    if (this.#headerBytes === 0) return undefined
-    this.#headerText ??= textOf(this.#headerBlock())
-    const start = this.#headerText.indexOf(`\r\n${name}:`)
-    if (start < 0) return undefined
-    const value = start + name.length + 3
-    return this.#headerText.slice(value, this.#headerText.indexOf('\r\n', value)).trim()
+    return this.#decoded().get(name)
   }
 
   headers(): Readonly<Record<string, string>> {
-    if (this.#headerBytes === 0) return {}
-    const headers = MsgHdrsImpl.decode(this.#headerBlock())
-    return Object.fromEntries(headers.keys().map((name) => [name, headers.get(name)]))
+    return this.#decoded().all()
   }
 
   ack(): void {
@@ -144,8 +173,9 @@ export class PulledMessage implements PulledDelivery {
     this.#publisher.publish(this.#reply, answer)
   }
 
-  #headerBlock(): Uint8Array {
-    return this.#bytes.subarray(0, this.#headerBytes)
+  #decoded(): Headers {
+    this.#headers ??= new Headers(this.headerBlock)
+    return this.#headers
   }
 }
 

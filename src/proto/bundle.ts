@@ -6,8 +6,7 @@ import { MessageWriter } from './message-writer.ts'
  * small ones. It has the form of a protobuf message:
  *
  *   message Bundle { repeated Entry entries = 1; }
- *   message Entry  { string subject = 1; bytes body = 2; uint64 stream_sequence = 3; uint64 stored_at_ms = 4; repeated Header headers = 5; }
- *   message Header { string name = 1; string value = 2; }
+ *   message Entry  { string subject = 1; bytes body = 2; uint64 stream_sequence = 3; uint64 stored_at_ms = 4; bytes headers = 5; }
  */
 
 /** A message of a stream. */
@@ -17,18 +16,12 @@ export interface StreamMessage {
   readonly streamSequence: number
   /** In milliseconds since the epoch. */
   readonly storedAtMs: number
-  headers(): Readonly<Record<string, string>>
-}
-
-/** A message of a bundle, as its stream had delivered it the first time. */
-export interface BundledMessage extends StreamMessage {
-  readonly attempt: 1
-  header(name: string): string | undefined
+  /** The headers as NATS sends them, because decoding them would dominate the cost of a bundle. */
+  readonly headerBlock: Uint8Array
 }
 
 const ENTRIES = 1
-const FIELD = { subject: 1, body: 2, streamSequence: 3, storedAtMs: 4, headers: 5 } as const
-const HEADER = { name: 1, value: 2 } as const
+const FIELD = { subject: 1, body: 2, streamSequence: 3, storedAtMs: 4, headerBlock: 5 } as const
 
 const TAG = {
   entry: tagOf(ENTRIES, WIRE.bytes),
@@ -36,11 +29,10 @@ const TAG = {
   body: tagOf(FIELD.body, WIRE.bytes),
   streamSequence: tagOf(FIELD.streamSequence, WIRE.varint),
   storedAtMs: tagOf(FIELD.storedAtMs, WIRE.varint),
-  headers: tagOf(FIELD.headers, WIRE.bytes),
-  name: tagOf(HEADER.name, WIRE.bytes),
-  value: tagOf(HEADER.value, WIRE.bytes),
+  headerBlock: tagOf(FIELD.headerBlock, WIRE.bytes),
 } as const
 
+const NO_BYTES = new Uint8Array()
 const writer = new MessageWriter()
 
 export function encodeBundle(messages: readonly StreamMessage[]): Uint8Array {
@@ -49,18 +41,14 @@ export function encodeBundle(messages: readonly StreamMessage[]): Uint8Array {
     const entry = writer.open(ENTRIES)
     writer.string(FIELD.subject, message.subject).bytes(FIELD.body, message.body)
     writer.uint(FIELD.streamSequence, message.streamSequence).uint(FIELD.storedAtMs, message.storedAtMs)
-    for (const [name, value] of Object.entries(message.headers())) {
-      const header = writer.open(FIELD.headers)
-      writer.string(HEADER.name, name).string(HEADER.value, value).close(header)
-    }
-    writer.close(entry)
+    writer.bytes(FIELD.headerBlock, message.headerBlock).close(entry)
   }
   return writer.finish()
 }
 
 /** Throws a RangeError for invalid bytes. */
-export function decodeBundle(bytes: Uint8Array): readonly BundledMessage[] {
-  const messages: BundledMessage[] = []
+export function decodeBundle(bytes: Uint8Array): readonly StreamMessage[] {
+  const messages: StreamMessage[] = []
   const reader = new MessageReader(bytes)
   for (let tag = reader.next(); tag !== 0; tag = reader.next()) {
     if (tag === TAG.entry) messages.push(readEntry(reader))
@@ -69,32 +57,19 @@ export function decodeBundle(bytes: Uint8Array): readonly BundledMessage[] {
   return messages
 }
 
-function readEntry(reader: MessageReader): BundledMessage {
+function readEntry(reader: MessageReader): StreamMessage {
   const end = reader.open()
   let [subject, streamSequence, storedAtMs] = ['', 0, 0]
-  let body: Uint8Array = new Uint8Array()
-  const headers = new Map<string, string>()
+  let body: Uint8Array = NO_BYTES
+  let headerBlock: Uint8Array = NO_BYTES
   for (let tag = reader.next(); tag !== 0; tag = reader.next()) {
     if (tag === TAG.subject) subject = reader.string()
     else if (tag === TAG.body) body = reader.bytes()
     else if (tag === TAG.streamSequence) streamSequence = reader.varint()
     else if (tag === TAG.storedAtMs) storedAtMs = reader.varint()
-    else if (tag === TAG.headers) readHeader(reader, headers)
+    else if (tag === TAG.headerBlock) headerBlock = reader.bytes()
     else reader.skip(tag)
   }
   reader.close(end)
-  const header = (name: string): string | undefined => headers.get(name)
-  return { subject, body, streamSequence, storedAtMs, attempt: 1, header, headers: () => Object.fromEntries(headers) }
-}
-
-function readHeader(reader: MessageReader, headers: Map<string, string>): void {
-  const end = reader.open()
-  let [name, value] = ['', '']
-  for (let tag = reader.next(); tag !== 0; tag = reader.next()) {
-    if (tag === TAG.name) name = reader.string()
-    else if (tag === TAG.value) value = reader.string()
-    else reader.skip(tag)
-  }
-  reader.close(end)
-  headers.set(name, value)
+  return { subject, body, streamSequence, storedAtMs, headerBlock }
 }

@@ -1,11 +1,17 @@
 import { describe, expect, test, vi } from 'vitest'
 import { PublishError } from '../../../src/domain/errors.ts'
-import type { Delivery } from '../../../src/nats/delivery.ts'
+import type { EncodedDelivery } from '../../../src/nats/delivery.ts'
 import { SurplusWriter } from './surplus-writer.ts'
 
-function message(bytes = 100): Delivery {
+function message(bytes = 100): EncodedDelivery {
   const place = { subject: 'raw_envelopes.any', streamSequence: 1, attempt: 1, storedAtMs: 0 }
-  return { ...place, body: new Uint8Array(bytes), header: () => undefined, headers: () => ({}) }
+  return {
+    ...place,
+    body: new Uint8Array(bytes),
+    header: () => undefined,
+    headers: () => ({}),
+    headerBlock: new Uint8Array(),
+  }
 }
 
 /** Returns a writer, and the sizes of the stored bundles by organization. */

@@ -1,7 +1,7 @@
 import { ByteBudget } from '../../../src/domain/byte-budget.ts'
 import { messageOf, PublishError } from '../../../src/domain/errors.ts'
 import type { BundleQueue } from '../../../src/nats/bundle-queue.ts'
-import type { Delivery, MessageResult } from '../../../src/nats/delivery.ts'
+import type { EncodedDelivery, MessageResult } from '../../../src/nats/delivery.ts'
 import { analyticsMetrics } from '../metrics.ts'
 import { ACK, failed } from '../results.ts'
 
@@ -12,7 +12,7 @@ export interface SurplusWriterParts {
 }
 
 interface OpenBundle {
-  readonly messages: Delivery[]
+  readonly messages: EncodedDelivery[]
   readonly budget: ByteBudget
   readonly result: Promise<MessageResult>
   readonly close: () => void
@@ -38,10 +38,10 @@ export class SurplusWriter {
   }
 
   /** Resolves with the result of an envelope when its bundle is stored, or cannot be stored; never rejects. */
-  add(organizationId: string, message: Delivery): Promise<MessageResult> {
+  add(organizationId: string, message: EncodedDelivery): Promise<MessageResult> {
     const bundle = this.#open.get(organizationId) ?? this.#begin(organizationId)
     bundle.messages.push(message)
-    bundle.budget.add(message.body.length)
+    bundle.budget.add(message.body.length + message.headerBlock.length)
     this.#held += 1
     if (bundle.budget.isFull) bundle.close()
     else if (this.#held >= MAX_HELD) this.#flush()
@@ -54,7 +54,7 @@ export class SurplusWriter {
   }
 
   #begin(organizationId: string): OpenBundle {
-    const messages: Delivery[] = []
+    const messages: EncodedDelivery[] = []
     let resolve = (): void => {}
     const closed = new Promise<void>((settle) => {
       resolve = settle
@@ -73,7 +73,7 @@ export class SurplusWriter {
     return bundle
   }
 
-  async #store(organizationId: string, messages: readonly Delivery[]): Promise<MessageResult> {
+  async #store(organizationId: string, messages: readonly EncodedDelivery[]): Promise<MessageResult> {
     const cause = 'overloaded'
     try {
       await this.#parts.queue.add(organizationId, messages)

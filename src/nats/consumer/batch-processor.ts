@@ -128,14 +128,17 @@ export class BatchProcessor {
       if (--pending === 0) endTimer()
     }
     // Hot path: no iterator, and no promise for a message that is acknowledged immediately.
-    for (let index = 0; index < batch.length; index += 1) {
+    for (let index = 0; index < batch.length;) {
       const message = batch[index]
       const result = results[index]
       if (message === undefined) break
       if (result instanceof Promise) {
+        const first = index
+        while (results[index] === result) index += 1
         pending += 1
-        this.#concludeLater(message, result, onAnswer)
+        this.#concludeLater(batch.slice(first, index), result, onAnswer)
       } else {
+        index += 1
         const concluded = this.#conclude(message, result)
         if (concluded !== undefined) concluding.push(concluded)
       }
@@ -144,17 +147,21 @@ export class BatchProcessor {
     if (pending === 0) endTimer()
   }
 
-  #concludeLater(message: PulledMessage, pending: Promise<MessageResult>, onAnswer: () => void): void {
-    this.#open.add(message.bytes)
-    const onConcluded = (): void => {
+  /** Concludes consecutive messages that have one result, such as those of a bundle, when it is known. */
+  #concludeLater(messages: readonly PulledMessage[], pending: Promise<MessageResult>, onAnswer: () => void): void {
+    for (const message of messages) this.#open.add(message.bytes)
+    let left = messages.length
+    const onConcluded = (message: PulledMessage): void => {
       this.#open.remove(message.bytes)
       this.#wake()
-      onAnswer()
+      if (--left === 0) onAnswer()
     }
     const conclude = (result: MessageResult): void => {
-      const concluded = this.#conclude(message, result)
-      if (concluded === undefined) onConcluded()
-      else void concluded.then(onConcluded)
+      for (const message of messages) {
+        const concluded = this.#conclude(message, result)
+        if (concluded === undefined) onConcluded(message)
+        else void concluded.then(() => onConcluded(message))
+      }
     }
     pending.then(conclude, (error: unknown) => conclude({ kind: 'retry', reason: messageOf(error) }))
   }

@@ -16,7 +16,9 @@ export interface ConsumerOptions {
   readonly filterSubject: string
   /** The handler is called with this many messages, or with the messages that arrive within `batchWaitMs` after the first. */
   readonly batchSize: number
-  /** Maximum bytes of a batch, and of the batch that is prefetched; a larger message is a batch of its own. Default 8 MiB. */
+  /** The number of messages that are pulled ahead; more hides the time that a busy server takes to answer. Default `batchSize`. */
+  readonly prefetch?: number
+  /** Maximum bytes of a batch, and of the messages that are pulled ahead; a larger message is a batch of its own. Default 8 MiB. */
   readonly batchBytes?: number
   readonly batchWaitMs: number
   /**

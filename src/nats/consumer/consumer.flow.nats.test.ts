@@ -71,19 +71,23 @@ describe('the consumer', () => {
     expect(await info()).toMatchObject({ num_pending: 0, num_ack_pending: 0 })
   })
 
-  test('N-5 prefetches exactly one batch while one is handled', async () => {
+  test.each([
+    { what: 'exactly one batch', prefetch: {}, delivered: 20 },
+    { what: 'several batches', prefetch: { prefetch: 30 }, delivered: 40 },
+  ])('N-5 prefetches $what while one is handled', async ({ prefetch, delivered }) => {
     await using s = await scene()
     await s.publish(...range(0, 100))
     const release = deferred()
     const record = recorder(100)
-    const consumer = s.consume(async (batch) => {
+    const handle: ConsumerOptions['handle'] = async (batch) => {
       await release.promise
       return await record.handle(batch)
-    })
-    const info = () => s.client.manager.consumers.info(s.stream, DURABLE)
-    await vi.waitFor(async () => expect((await info()).num_ack_pending).toBe(20), { timeout: 10_000, interval: 20 })
+    }
+    const consumer = s.consume(handle, { ...prefetch, maxAckPending: 100 })
+    const ackPending = async () => (await s.client.manager.consumers.info(s.stream, DURABLE)).num_ack_pending
+    await expect.poll(ackPending, { timeout: 10_000, interval: 20 }).toBe(delivered)
     await s.client.connection.flush()
-    expect((await info()).num_ack_pending).toBe(20)
+    expect(await ackPending()).toBe(delivered)
     release.resolve()
     await record.all
     await consumer.stop()

@@ -8,7 +8,7 @@ import { NANOS_PER_MS } from '../streams.ts'
 
 type PullOptions = Pick<
   ConsumerOptions,
-  'client' | 'stream' | 'durable' | 'batchSize' | 'batchBytes' | 'batchWaitMs' | 'waitedMs'
+  'client' | 'stream' | 'durable' | 'batchSize' | 'prefetch' | 'batchBytes' | 'batchWaitMs' | 'waitedMs'
 >
 
 interface PulledConsumer {
@@ -33,8 +33,8 @@ const MIN_WAIT = 0.25
 const RESTORE_PAUSE_MS = 500
 
 /**
- * Prefetches messages of a durable consumer: one open pull at a time, for as many messages and bytes as the buffer lacks to a full
- * batch. So exactly one further batch is buffered while a batch is handled.
+ * Prefetches messages of a durable consumer into a buffer of one or several batches: one open pull at a time, for as many messages and
+ * bytes as fit into the buffer. So further batches arrive while a batch is handled.
  */
 export class PullSource {
   readonly #options: PullOptions
@@ -44,11 +44,11 @@ export class PullSource {
   readonly #offLink: () => void
   readonly #silenceTimer: NodeJS.Timeout
   #buffer: PulledMessage[] = []
-  /** The size of the buffer against the limits of a batch. */
+  /** The size of the buffer against its limits. */
   readonly #buffered: ByteBudget
-  /** The next message does not fit into the buffer, which is therefore a batch. */
+  /** The next message does not fit into the buffer. */
   #nextTooLarge = false
-  /** When the buffer is a batch although it is not full. */
+  /** When the buffer is a batch although it has less than that. */
   #dueAt = 0
   /** What the open pull has delivered; undefined if no pull is open. */
   #open: ByteBudget | undefined
@@ -62,7 +62,8 @@ export class PullSource {
   constructor(options: PullOptions, consumer: PulledConsumer) {
     this.#options = options
     this.#consumer = consumer
-    this.#buffered = new ByteBudget({ items: options.batchSize, bytes: options.batchBytes ?? BATCH_BYTES })
+    const { batchSize, prefetch = batchSize, batchBytes = BATCH_BYTES } = options
+    this.#buffered = new ByteBudget({ items: prefetch, bytes: batchBytes })
     const { connection, link, logger } = options.client
     this.#subscription = connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
@@ -89,7 +90,7 @@ export class PullSource {
       while (!signal.aborted) {
         this.#pull()
         const left = this.#buffer.length === 0 ? Infinity : this.#dueAt - performance.now()
-        if (this.#isFull() || left <= 0) return this.#take()
+        if (this.#hasBatch() || left <= 0) return this.#take()
         await this.#waitForChange(left)
       }
       return []
@@ -114,9 +115,10 @@ export class PullSource {
   }
 
   #take(): readonly PulledMessage[] {
-    const batch = this.#buffer
-    this.#buffer = []
-    this.#buffered.clear()
+    const batch = this.#buffer.splice(0, this.#options.batchSize)
+    for (const message of batch) this.#buffered.remove(message.bytes)
+    const [next] = this.#buffer
+    if (next !== undefined) this.#dueAt = performance.now() + this.#waitMs(next)
     this.#nextTooLarge = false
     this.#pull()
     return batch
@@ -129,11 +131,15 @@ export class PullSource {
     return Math.min(batchWaitMs, Math.max(batchWaitMs * MIN_WAIT, batchWaitMs - waitedMs(first)))
   }
 
+  #hasBatch(): boolean {
+    return this.#buffer.length >= this.#options.batchSize || this.#isFull()
+  }
+
   #isFull(): boolean {
     return this.#nextTooLarge || this.#buffered.isFull
   }
 
-  /** Resolves when the buffer is no longer empty or is full, or after the time. */
+  /** Resolves when the buffer is no longer empty or has a batch, or after the time. */
   async #waitForChange(timeoutMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>((resolve) => {
@@ -172,7 +178,7 @@ export class PullSource {
     if (this.#buffer.length === 0) this.#dueAt = performance.now() + this.#waitMs(pulled)
     this.#buffer.push(pulled)
     this.#buffered.add(pulled.bytes)
-    if (this.#buffer.length === 1 || this.#isFull()) this.#wake()
+    if (this.#buffer.length === 1 || this.#hasBatch()) this.#wake()
     this.#pull()
   }
 
