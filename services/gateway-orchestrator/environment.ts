@@ -37,6 +37,8 @@ export const environment = z.object({
   PONIX_GATEWAY_ORCHESTRATOR_SHARDS: integer(1, 4096).prefault('64'),
   /** Time in which the gateways of an instance that died run elsewhere. */
   PONIX_GATEWAY_ORCHESTRATOR_LEASE_SECS: seconds(1, 3600).prefault('10'),
+  /** The bytes of MQTT messages that are received and not stored, over all connections. */
+  PONIX_GATEWAY_ORCHESTRATOR_MAX_IN_FLIGHT_BYTES: integer(1_000_000, 1e12).prefault('134217728'),
   PONIX_REPLICA: z.string().optional(),
   KUBERNETES_SERVICE_HOST: z.string().optional(),
 })

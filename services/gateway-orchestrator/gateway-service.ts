@@ -12,6 +12,7 @@ import {
 import type { GatewayProcess, GatewayProcessEvent } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import { shardOf } from '../../src/domain/gateway-orchestration/shards.ts'
 import type { EndDeviceRepository, GatewayTable } from '../../src/domain/ports.ts'
+import { InFlightBudget } from '../../src/mqtt/in-flight-budget.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer/consumer.ts'
 import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
@@ -78,7 +79,9 @@ export class GatewayService {
     const producer = createProducer(nats)
     this.#deadLetterQuota = new DeadLetterQuota(env.PONIX_DEAD_LETTER_QUOTA, logger)
     const refused = new RefusedMessages(nats, producer, this.#deadLetterQuota)
+    const budget = new InFlightBudget({ bytes: env.PONIX_GATEWAY_ORCHESTRATOR_MAX_IN_FLIGHT_BYTES })
     const runners = gatewayRunners({
+      budget,
       redeliveries: new Redeliveries(nats, producer, env.PONIX_NATS_RAW_STREAM),
       refused,
       rawStream: env.PONIX_NATS_RAW_STREAM,
@@ -127,7 +130,7 @@ export class GatewayService {
       connectedTo: (gatewayId) => this.#store.get(gatewayId)?.status.connectedTo,
       logger,
     })
-    registerGatewayMetrics(store, this.#overlaps)
+    registerGatewayMetrics({ store, overlaps: this.#overlaps, budget })
   }
 
   /**

@@ -1,13 +1,20 @@
 import { Counter, Gauge } from 'prom-client'
 import type { GatewayProcessStore } from '../../src/domain/gateway-orchestration/gateway-orchestrator.ts'
 import type { GatewayProcessStatus } from '../../src/domain/gateway-orchestration/gateway-process.ts'
+import type { InFlightBudget } from '../../src/mqtt/in-flight-budget.ts'
 import type { OverlapWarnings } from './overlap-warnings.ts'
 
 /** The maximum number of gateways that have series of their own. */
 const MAX_LABELLED_GATEWAYS = 1000
 
-/** Registers the metrics of the processes in the store, which are computed for each response. */
-export function registerGatewayMetrics(store: GatewayProcessStore, overlaps: OverlapWarnings): void {
+export interface GatewayMetricsParts {
+  readonly store: GatewayProcessStore
+  readonly overlaps: OverlapWarnings
+  readonly budget: InFlightBudget
+}
+
+/** Registers metrics that are computed for each response. */
+export function registerGatewayMetrics({ store, overlaps, budget }: GatewayMetricsParts): void {
   // eslint-disable-next-line no-new -- a metric registers itself
   new Gauge({
     name: 'ponix_gateways',
@@ -18,13 +25,20 @@ export function registerGatewayMetrics(store: GatewayProcessStore, overlaps: Ove
       for (const { status } of store.list()) this.inc({ state: status.state })
     },
   })
-  // eslint-disable-next-line no-new -- a metric registers itself
-  new Gauge({
+  registerValue({
     name: 'ponix_gateway_overlaps',
     help: 'Gateways that may receive the same messages as another gateway of their organization.',
-    collect() {
-      this.set(overlaps.count)
-    },
+    value: () => overlaps.count,
+  })
+  registerValue({
+    name: 'ponix_mqtt_in_flight_bytes',
+    help: 'Bytes of MQTT messages that are received and not stored, over all connections.',
+    value: () => budget.bytes,
+  })
+  registerValue({
+    name: 'ponix_mqtt_waiting_connections',
+    help: 'MQTT connections that are not read, because the messages of their organization that are not stored use up its share.',
+    value: () => budget.waiting,
   })
   registerCounter(store, {
     name: 'ponix_gateway_events_total',
@@ -37,6 +51,18 @@ export function registerGatewayMetrics(store: GatewayProcessStore, overlaps: Ove
     help: `Messages that cannot be envelopes. Labels: gateway_id (other beyond ${MAX_LABELLED_GATEWAYS} gateways with such messages), reason (invalid_topic, invalid_uplink, unknown_device, not_publishable).`,
     label: 'reason',
     countsOf: ({ refused }) => refused,
+  })
+}
+
+/** Registers a gauge without labels. */
+function registerValue({ name, help, value }: { name: string; help: string; value: () => number }): void {
+  // eslint-disable-next-line no-new -- a metric registers itself
+  new Gauge({
+    name,
+    help,
+    collect() {
+      this.set(value())
+    },
   })
 }
 

@@ -10,6 +10,7 @@ import { eventFilters } from '../../src/domain/network-server/events.ts'
 import { decodeTheThingsStackUplink } from '../../src/domain/network-server/the-things-stack.ts'
 import type { EndDeviceRepository } from '../../src/domain/ports.ts'
 import { maskSecrets } from '../../src/domain/secrets.ts'
+import type { InFlightBudget } from '../../src/mqtt/in-flight-budget.ts'
 import type { MqttMessage } from '../../src/mqtt/message.ts'
 import type { MqttSession } from '../../src/mqtt/session.ts'
 import { clientIdOf, MqttSessions, type SessionPlace } from '../../src/mqtt/sessions.ts'
@@ -31,6 +32,8 @@ interface CommonParts {
   readonly maxMessageBytes: () => number
   /** The number of shards of the leases. */
   readonly shards: number
+  /** The MQTT messages that are received and not acknowledged. */
+  readonly budget: InFlightBudget
 }
 
 interface MqttRunnerParts extends CommonParts {
@@ -48,7 +51,7 @@ export interface GatewayRunnersParts extends CommonParts {
 export function gatewayRunners(parts: GatewayRunnersParts): ReadonlyMap<string, GatewayRunner> {
   const { devices, logger, printIntervalMs, ...common } = parts
   const unknownDevices = new UnknownDevices(() => performance.now())
-  const mqttParts = { ...common, unknownDevices, sessions: new MqttSessions(parts.maxMessageBytes) }
+  const mqttParts = { ...common, unknownDevices, sessions: new MqttSessions(parts.maxMessageBytes, parts.budget) }
   const mqtt = mqttRunner(mqttParts, 'mqtt', topicSource)
   const runners: Record<GatewayType, GatewayRunner> = {
     print: printRunner(logger, printIntervalMs),

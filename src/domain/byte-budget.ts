@@ -21,6 +21,10 @@ export class ByteBudget {
     return this.#items
   }
 
+  get bytes(): number {
+    return this.#bytes
+  }
+
   get isEmpty(): boolean {
     return this.#items === 0
   }

@@ -12,6 +12,11 @@ export class SharedBudget<Owner> {
     this.#total = new ByteBudget(limits)
   }
 
+  /** The bytes of all owners. */
+  get bytes(): number {
+    return this.#total.bytes
+  }
+
   get isEmpty(): boolean {
     return this.#total.isEmpty
   }

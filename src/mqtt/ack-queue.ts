@@ -1,12 +1,17 @@
 import { ByteBudget } from '../domain/byte-budget.ts'
 import { Fifo } from '../domain/fifo.ts'
 import { RECEIVE_MAXIMUM, type MqttConnection } from './connection.ts'
+import type { InFlightBudget, WaitingConnection } from './in-flight-budget.ts'
 import type { MqttMessage } from './message.ts'
 
-/** The payloads of a connection that are in memory; beyond them it reads nothing further. */
-const MAX_BYTES = 8 * 1024 * 1024
+/** The messages of a connection that are in memory; beyond them it reads nothing further. */
+const MAXIMUM = { items: RECEIVE_MAXIMUM, bytes: 8 * 1024 * 1024 }
+/** What a connection receives in any case, or one larger message, so that no other connection can stop it. */
+const MINIMUM = { items: 16, bytes: 64 * 1024 }
 /** What a message costs beside its payload and topic. */
 const OVERHEAD_BYTES = 256
+
+type PausableConnection = Pick<MqttConnection, 'acknowledge' | 'pause' | 'resume'>
 
 /** A message of a connection that is not acknowledged. */
 export interface Entry {
@@ -14,60 +19,102 @@ export interface Entry {
   readonly bytes: number
   /** Called when the message is acknowledged, or the connection lost. */
   onReleased: () => void
+  /** Whether a subscriber has the message. */
+  isHeld: boolean
   isDone: boolean
+}
+
+export interface AckQueueParts {
+  readonly connection: PausableConnection
+  readonly budget: InFlightBudget
+  /** Whose share of the budget the messages use. */
+  readonly owner: string
 }
 
 /**
  * The messages of a connection in the order of receipt, which is the order of the acknowledgements (MQTT 5, 4.6): a message that is
- * stored waits for those before it. When the queue is full, the connection is paused.
+ * stored waits for those before it. When the queue is full, or its owner uses its share of the budget, the connection is paused, so
+ * that the broker waits.
  */
 export class AckQueue {
-  readonly #connection: Pick<MqttConnection, 'acknowledge' | 'pause' | 'resume'>
+  readonly #connection: PausableConnection
+  readonly #budget: InFlightBudget
+  readonly #waiting: WaitingConnection
   readonly #entries = new Fifo<Entry>()
-  readonly #budget = new ByteBudget({ items: RECEIVE_MAXIMUM, bytes: MAX_BYTES })
+  readonly #maximum = new ByteBudget(MAXIMUM)
+  readonly #minimum = new ByteBudget(MINIMUM)
   #holds = false
+  #isPaused = false
+  #isAbandoned = false
 
-  constructor(connection: Pick<MqttConnection, 'acknowledge' | 'pause' | 'resume'>) {
+  constructor({ connection, budget, owner }: AckQueueParts) {
     this.#connection = connection
+    this.#budget = budget
+    this.#waiting = { owner, onRoom: () => this.#pauseOrResume() }
   }
 
   add({ packetId, payload, topic }: MqttMessage): Entry {
     const bytes = payload.length + topic.length + OVERHEAD_BYTES
-    const entry: Entry = { packetId, bytes, onReleased: () => undefined, isDone: false }
+    const entry: Entry = { packetId, bytes, onReleased: () => undefined, isHeld: false, isDone: false }
     this.#entries.push(entry)
-    this.#budget.add(bytes)
-    if (this.#budget.isFull) this.#connection.pause()
+    this.#maximum.add(bytes)
+    this.#minimum.add(bytes)
+    this.#budget.add(this.#waiting.owner, bytes)
+    this.#pauseOrResume()
     return entry
   }
 
   /** Acknowledges the message when all before it are settled. */
   settle(entry: Entry): void {
     entry.isDone = true
-    const wasFull = this.#budget.isFull
+    if (this.#isAbandoned) return
     for (let oldest = this.#entries.peek(); oldest?.isDone === true; oldest = this.#entries.peek()) {
       this.#entries.shift()
-      this.#budget.remove(oldest.bytes)
+      this.#maximum.remove(oldest.bytes)
+      this.#minimum.remove(oldest.bytes)
+      this.#budget.remove(this.#waiting.owner, oldest.bytes)
       if (oldest.packetId !== undefined) this.#connection.acknowledge(oldest.packetId)
       oldest.onReleased()
     }
-    if (wasFull && !this.#budget.isFull && !this.#holds) this.#connection.resume()
+    this.#pauseOrResume()
+  }
+
+  /** Call it when no subscriber has the message any more. */
+  release(entry: Entry): void {
+    entry.isHeld = false
+    if (this.#isAbandoned) this.#budget.remove(this.#waiting.owner, entry.bytes)
   }
 
   /** Reads nothing further from the connection, also when messages are acknowledged. */
   hold(): void {
     this.#holds = true
-    this.#connection.pause()
+    this.#pauseOrResume()
   }
 
-  release(): void {
-    if (!this.#holds) return
+  unhold(): void {
     this.#holds = false
-    if (!this.#budget.isFull) this.#connection.resume()
+    this.#pauseOrResume()
   }
 
-  /** Forgets all messages, because the connection is lost. */
+  /** Forgets all messages, because the connection is lost. Those that subscribers have are in memory until they release them. */
   abandon(): void {
-    for (const entry of this.#entries.drain()) entry.onReleased()
-    this.#budget.clear()
+    this.#isAbandoned = true
+    this.#budget.leave(this.#waiting)
+    for (const entry of this.#entries.drain()) {
+      entry.onReleased()
+      if (!entry.isHeld) this.#budget.remove(this.#waiting.owner, entry.bytes)
+    }
+  }
+
+  #pauseOrResume(): void {
+    if (this.#isAbandoned) return
+    const isBeyondShare = this.#minimum.isFull && !this.#budget.hasRoom(this.#waiting.owner)
+    if (isBeyondShare) this.#budget.wait(this.#waiting)
+    else this.#budget.leave(this.#waiting)
+    const pauses = this.#holds || this.#maximum.isFull || isBeyondShare
+    if (pauses === this.#isPaused) return
+    this.#isPaused = pauses
+    if (pauses) this.#connection.pause()
+    else this.#connection.resume()
   }
 }

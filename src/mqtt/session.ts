@@ -7,6 +7,7 @@ import { retryDelayMs } from '../domain/gateway-orchestration/retry.ts'
 import { AckQueue, type Entry } from './ack-queue.ts'
 import type { BrokerVersions } from './broker-versions.ts'
 import type { MqttConnection } from './connection.ts'
+import type { InFlightBudget } from './in-flight-budget.ts'
 import type { MqttMessage } from './message.ts'
 import { ConnectionRefused } from './reason-codes.ts'
 import { type MqttSubscription, Subscriber } from './subscriber.ts'
@@ -24,6 +25,10 @@ export interface SessionOptions {
   readonly versions: BrokerVersions
   /** The largest packet that is buffered. */
   readonly maxPacketBytes: () => number
+  /** The budget of all sessions. */
+  readonly budget: InFlightBudget
+  /** Whose share of the budget the session uses. */
+  readonly owner: string
 }
 
 /** The state of one connection. */
@@ -139,7 +144,7 @@ export class MqttSession {
     this.#subscribers.add(subscriber)
     const topic = this.#topics.add(subscriber)
     if (this.#link !== undefined) {
-      this.#link.acks.release()
+      this.#link.acks.unhold()
       void this.#subscribeTopic(this.#link, topic, [subscriber])
       this.#claim(this.#link)
     }
@@ -223,7 +228,9 @@ export class MqttSession {
 
   /** Resolves when the connection is lost. */
   async #serve(connection: MqttConnection): Promise<void> {
-    const link: Link = { connection, acks: new AckQueue(connection), subscribed: new Map(), unclaimed: new Set() }
+    const { budget, owner } = this.#options
+    const acks = new AckQueue({ connection, budget, owner })
+    const link: Link = { connection, acks, subscribed: new Map(), unclaimed: new Set() }
     this.#link = link
     this.#holdUntilMs = performance.now() + HOLD_MS
     const timer = setTimeout(() => this.#dropUnclaimed(link), HOLD_MS)
@@ -282,14 +289,19 @@ export class MqttSession {
     const receivers = topics
       .flatMap(({ subscribers }) => [...subscribers])
       .filter(({ subscription }) => subscription.retained || !message.retain)
-    let open = receivers.length
+    let holders = receivers.length
+    let isHandledByAll = true
+    entry.isHeld = holders > 0
     entry.onReleased = () => {
       for (const receiver of receivers) receiver.acknowledged()
     }
     for (const receiver of receivers) {
-      receiver.handle(message, () => {
-        open -= 1
-        if (open === 0) acks.settle(entry)
+      receiver.handle(message, (isHandled) => {
+        holders -= 1
+        isHandledByAll &&= isHandled
+        if (holders > 0) return
+        acks.release(entry)
+        if (isHandledByAll) acks.settle(entry)
       })
     }
     if (receivers.length === 0) {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { GatewayBroker } from '../domain/gateway-config.ts'
 import { BrokerVersions } from './broker-versions.ts'
 import { identityOf } from './broker.ts'
+import { InFlightBudget } from './in-flight-budget.ts'
 import { MqttSession } from './session.ts'
 import type { MqttSubscription } from './subscriber.ts'
 
@@ -14,25 +15,31 @@ export interface SessionPlace {
 /** The sessions of all gateways: one for each shard, organization, broker and user. */
 export class MqttSessions {
   readonly #maxPacketBytes: () => number
+  readonly #budget: InFlightBudget
   readonly #versions = new BrokerVersions()
   readonly #sessions = new Map<string, MqttSession>()
 
   /** `maxPacketBytes`: the largest packet that is buffered. */
-  constructor(maxPacketBytes: () => number) {
+  constructor(maxPacketBytes: () => number, budget = new InFlightBudget()) {
     this.#maxPacketBytes = maxPacketBytes
+    this.#budget = budget
   }
 
   /** Subscribes as `MqttSession.subscribe` does. */
   async subscribe(place: SessionPlace, subscription: MqttSubscription, signal: AbortSignal): Promise<void> {
     const clientId = clientIdOf(place, subscription.broker)
-    const options = { clientId, versions: this.#versions, maxPacketBytes: this.#maxPacketBytes }
-    const session = this.#sessions.get(clientId) ?? new MqttSession(options)
+    const session = this.#sessions.get(clientId) ?? this.#open(clientId, place.organizationId)
     this.#sessions.set(clientId, session)
     try {
       await session.subscribe(subscription, signal)
     } finally {
       this.#forget(clientId, session)
     }
+  }
+
+  #open(clientId: string, owner: string): MqttSession {
+    const [versions, maxPacketBytes, budget] = [this.#versions, this.#maxPacketBytes, this.#budget]
+    return new MqttSession({ clientId, versions, maxPacketBytes, budget, owner })
   }
 
   /** Forgets an unused session; after failures later, so that a new subscriber keeps to the delay before the next attempt. */

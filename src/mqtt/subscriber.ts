@@ -31,7 +31,7 @@ const WINDOW = 128
 
 interface Task {
   readonly message: MqttMessage
-  readonly onHandled: () => void
+  readonly onEnded: (isHandled: boolean) => void
 }
 
 /** The state of one subscription over all connections. */
@@ -62,6 +62,7 @@ export class Subscriber {
 
   end(error?: unknown): void {
     this.#abort.abort()
+    this.drop()
     this.#end(error)
   }
 
@@ -80,10 +81,13 @@ export class Subscriber {
     this.subscription.onInterrupted(reason)
   }
 
-  /** Handles a message; calls `onHandled` when its handler has resolved. Call `acknowledged` once for each call. */
-  handle(message: MqttMessage, onHandled: () => void): void {
+  /**
+   * Handles a message; calls `onEnded` when its handler has resolved, or when the subscriber has given the message up. Call `acknowledged`
+   * once for each call.
+   */
+  handle(message: MqttMessage, onEnded: (isHandled: boolean) => void): void {
     this.#unacknowledged += 1
-    this.#waiting.push({ message, onHandled })
+    this.#waiting.push({ message, onEnded })
     this.#next()
   }
 
@@ -92,9 +96,9 @@ export class Subscriber {
     if (this.#unacknowledged === 0) this.#onIdle?.()
   }
 
-  /** Drops the messages that no handler has, because their connection is lost. */
+  /** Drops the messages that no handler has, because their connection is lost or the subscription ends. */
   drop(): void {
-    this.#waiting.drain()
+    for (const { onEnded } of this.#waiting.drain()) onEnded(false)
   }
 
   /** Resolves when all messages are acknowledged, or after the time; then the handlers are aborted. */
@@ -120,16 +124,18 @@ export class Subscriber {
     }
   }
 
-  async #handle({ message, onHandled }: Task): Promise<void> {
+  async #handle({ message, onEnded }: Task): Promise<void> {
+    let isHandled = false
     try {
       await this.subscription.onMessage(message, this.#abort.signal)
-      onHandled()
+      isHandled = true
     } catch (error) {
       // While the subscription ends, its messages stay unacknowledged.
       if (this.isLeaving) this.#onIdle?.()
       else if (!this.#abort.signal.aborted) this.#onFailure(error)
     } finally {
       this.#active -= 1
+      onEnded(isHandled)
       this.#next()
     }
   }

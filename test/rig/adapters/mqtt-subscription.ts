@@ -3,6 +3,7 @@ import { onTestFinished } from 'vitest'
 import type { GatewayBroker } from '../../../src/domain/gateway-config.ts'
 import { BrokerVersions } from '../../../src/mqtt/broker-versions.ts'
 import { connectMqttPublisher, type MqttPublisher } from '../../../src/mqtt/client.ts'
+import { InFlightBudget } from '../../../src/mqtt/in-flight-budget.ts'
 import type { MqttMessage } from '../../../src/mqtt/message.ts'
 import { MqttSession } from '../../../src/mqtt/session.ts'
 import type { MqttSubscription } from '../../../src/mqtt/subscriber.ts'
@@ -63,6 +64,8 @@ export function sessionWith({
     clientId: clientId ?? randomUUID(),
     versions: new BrokerVersions(),
     maxPacketBytes: () => maxPacketBytes,
+    budget: new InFlightBudget(),
+    owner: 'o1',
   })
 }
 
