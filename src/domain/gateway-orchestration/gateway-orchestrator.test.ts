@@ -9,7 +9,7 @@ import {
   testGateway,
   untilAborted,
 } from '../../../test/rig/services/orchestrator-rig.ts'
-import type { GatewayRun } from './gateway-process.ts'
+import type { GatewayRun, GatewayRunner } from './gateway-process.ts'
 
 describe('GatewayOrchestrator', () => {
   it('G-1 starts one process per gateway; one that cannot start does not stop the others', async () => {
@@ -63,6 +63,28 @@ describe('GatewayOrchestrator', () => {
     expect(store.exists('a')).toBe(false)
     await orchestrator.handle(stored('a', { updatedAt: 21n }))
     expect(runs).toHaveLength(2)
+  })
+
+  it('G-7 the store has the process of each gateway, with its config and its failures, until it is removed', async () => {
+    const { runner } = recorder()
+    const fails: GatewayRunner = async (run) =>
+      await (run.gateway.gatewayId === 'b' ? Promise.reject(new Error('refused')) : runner(run))
+    const { orchestrator, store, load } = orchestratorRig(fails)
+    await load(testGateway('a', { gatewayConfig: { v: 1 } }), testGateway('b'))
+    await settle()
+    const state = () =>
+      store.list().map(({ gateway, status }) => [gateway.gatewayId, status.state, status.failures, status.lastError])
+    expect(state()).toEqual([
+      ['a', 'running', 0, null],
+      ['b', 'retrying', 1, 'refused'],
+    ])
+    const first = store.get('a')
+    await orchestrator.handle(stored('a', { gatewayConfig: { v: 2 }, updatedAt: 11n }))
+    await orchestrator.handle(stored('b', { updatedAt: 12n, deletedAt: 12n }))
+    expect(state()).toEqual([['a', 'running', 0, null]])
+    expect(store.get('a')?.fingerprint).not.toBe(first?.fingerprint)
+    expect(first?.status.state).toBe('stopped')
+    expect([store.count(), store.exists('a'), store.exists('b'), store.get('b')]).toEqual([1, true, false, undefined])
   })
 
   it('G-5 runs the newest of the events that arrive during a stop, without blocking other gateways', async () => {
