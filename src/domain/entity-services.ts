@@ -149,7 +149,7 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
     }
     checkGatewayConfig(gateway.gatewayType, gateway.gatewayConfig)
     const created = { gatewayId: this.newId(), ...gateway }
-    return await this.repository.create(created, options, (all) => refuseOverlap(created, null, all))
+    return await this.repository.create(created, options, (candidates) => refuseOverlap(created, null, candidates))
   }
 
   /** Lists a page; empty for an unknown organization. A page of large configs can have fewer items than requested. */
@@ -173,11 +173,11 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
       const gatewayConfig = text === undefined ? undefined : configOf(text)
       const change = { name, gatewayType, gatewayConfig }
       if (gatewayType === undefined && gatewayConfig === undefined) return this.repository.update(id, change, options)
-      return await this.repository.update(id, change, options, async (stored, all) => {
+      return await this.repository.update(id, change, options, async (stored, candidates) => {
         const { gatewayType: storedType, gatewayConfig: storedConfig } = stored
         const next = { ...stored, gatewayType: gatewayType ?? storedType, gatewayConfig: gatewayConfig ?? storedConfig }
         checkGatewayConfig(next.gatewayType, next.gatewayConfig)
-        await refuseOverlap(next, stored, all)
+        await refuseOverlap(next, stored, candidates)
       })
     })
   }

@@ -60,21 +60,28 @@ export interface EndDeviceRepository extends Repository<EndDevice, NewEndDevice,
   findByExternalId(organizationId: string, externalId: string, options?: CallOptions): Promise<EndDevice | null>
 }
 
-/** The gateways of an organization that are not deleted, in pages. */
-export type GatewayPages = AsyncIterable<readonly Gateway[]>
+/**
+ * Yields the gateways of an organization that are not deleted and can receive the same messages as a gateway with this host and topic
+ * filter, and possibly others, in pages.
+ */
+export type OverlapCandidates = (host: string, topicFilter: string) => AsyncIterable<readonly Gateway[]>
 
 /**
- * `check` can refuse a write by throwing, depending on all gateways of the organization. Writes with a check in one
+ * `check` can refuse a write by throwing, depending on other gateways of the organization. Writes with a check in one
  * organization run one after the other, so no gateway changes unseen meanwhile.
  */
 export interface GatewayRepository extends Repository<Gateway, NewGateway, GatewayChange> {
-  create(gateway: NewGateway, options?: CallOptions, check?: (all: GatewayPages) => Promise<void>): Promise<Gateway>
+  create(
+    gateway: NewGateway,
+    options?: CallOptions,
+    check?: (candidates: OverlapCandidates) => Promise<void>,
+  ): Promise<Gateway>
   /** `check` gets the stored gateway. */
   update(
     id: string,
     change: GatewayChange,
     options?: CallOptions,
-    check?: (stored: Gateway, all: GatewayPages) => Promise<void>,
+    check?: (stored: Gateway, candidates: OverlapCandidates) => Promise<void>,
   ): Promise<Gateway | null>
   list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<Gateway>>
 }

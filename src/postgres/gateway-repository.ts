@@ -3,11 +3,11 @@ import type { ReadPoint } from '../domain/gateway-orchestration/version.ts'
 import type {
   CallOptions,
   GatewayChange,
-  GatewayPages,
   GatewayRepository,
   GatewayTable,
   GatewayVersion,
   NewGateway,
+  OverlapCandidates,
   Page,
   PageCursor,
   PageRequest,
@@ -67,12 +67,12 @@ export class PostgresGatewayRepository extends PostgresRepository<Gateway> imple
   override async create(
     gateway: NewGateway,
     options?: CallOptions,
-    check?: (all: GatewayPages) => Promise<void>,
+    check?: (candidates: OverlapCandidates) => Promise<void>,
   ): Promise<Gateway> {
     if (check === undefined) return await super.create(gateway, options)
     return await this.database.transaction(async (run) => {
       await run(LOCK_ORGANIZATION, [gateway.organizationId])
-      await check(this.#all(run, gateway.organizationId))
+      await check(() => this.#all(run, gateway.organizationId))
       return await this.insertRow(run, gateway)
     }, options)
   }
@@ -82,19 +82,19 @@ export class PostgresGatewayRepository extends PostgresRepository<Gateway> imple
     id: string,
     change: GatewayChange,
     options?: CallOptions,
-    check?: (stored: Gateway, all: GatewayPages) => Promise<void>,
+    check?: (stored: Gateway, candidates: OverlapCandidates) => Promise<void>,
   ): Promise<Gateway | null> {
     if (check === undefined) return await super.update(id, change, options)
     return await this.database.transaction(async (run) => {
       await run(LOCK_OWNER, [id])
       const [stored] = await run<Gateway>(this.statements.get, [id])
       if (stored === undefined) return null
-      await check(stored, this.#all(run, stored.organizationId))
+      await check(stored, () => this.#all(run, stored.organizationId))
       return await this.updateRow(run, id, change)
     }, options)
   }
 
-  async *#all(run: Run, organizationId: string): GatewayPages {
+  async *#all(run: Run, organizationId: string): AsyncIterable<readonly Gateway[]> {
     let after: PageCursor | null = null
     do {
       const page: Page<Gateway> = await this.page(run, [organizationId], { size: CHECKED_PAGE_SIZE, after })

@@ -104,9 +104,7 @@ describe('G-16: two gateways of one organization', () => {
 
   it('are refused with both topics, shortened, and the other id', async () => {
     const topic = `o1/${'x'.repeat(10_000)}`
-    const refused = refuseOverlap(
-      gateway('mqtt', { host: 'b', topic }),
-      null,
+    const refused = refuseOverlap(gateway('mqtt', { host: 'b', topic }), null, () =>
       pages(gateway('mqtt', { host: 'b' }, 'g2')),
     )
     const message =
@@ -119,11 +117,11 @@ describe('G-16: two gateways of one organization', () => {
 
   it('are not refused for an update that changes nothing of what the gateway receives', async () => {
     const before = gateway('mqtt', { host: 'b' })
-    const other = gateway('mqtt', { host: 'b' }, 'g2')
+    const others = () => pages(gateway('mqtt', { host: 'b' }, 'g2'))
     const change = { host: 'B', password: 'new' }
-    await expect(refuseOverlap(gateway('emqx', change), before, pages(other))).resolves.toBeUndefined()
-    await expect(refuseOverlap(gateway('mqtt', { host: 'b', topic: '#' }), before, pages(other))).rejects.toThrow('g2')
-    await expect(refuseOverlap(before, null, pages(before))).resolves.toBeUndefined()
+    await expect(refuseOverlap(gateway('emqx', change), before, others)).resolves.toBeUndefined()
+    await expect(refuseOverlap(gateway('mqtt', { host: 'b', topic: '#' }), before, others)).rejects.toThrow('g2')
+    await expect(refuseOverlap(before, null, () => pages(before))).resolves.toBeUndefined()
   })
 })
 

@@ -1,7 +1,7 @@
 import type { Gateway } from '../entities.ts'
 import { DomainError, GatewayConfigError } from '../errors.ts'
 import { DEFAULT_PORTS, gatewayBrokerConfig, gatewayTypeOf } from '../gateway-config.ts'
-import type { GatewayPages } from '../ports.ts'
+import type { OverlapCandidates } from '../ports.ts'
 import { filtersOverlap } from './topic-filter.ts'
 
 /** The address of the other end of a connection to a broker. */
@@ -58,13 +58,13 @@ export function receivesSame(a: GatewaySubscription, b: GatewaySubscription): bo
 export async function refuseOverlap(
   gateway: SubscribingGateway,
   stored: SubscribingGateway | null,
-  all: GatewayPages,
+  candidates: OverlapCandidates,
 ): Promise<void> {
   const own = subscriptionOf(gateway)
   if (own === null) return
   const before = stored === null ? null : subscriptionOf(stored)
   if (JSON.stringify(before) === JSON.stringify(own)) return
-  for await (const page of all) {
+  for await (const page of candidates(own.host, own.topicFilter)) {
     for (const other of page) {
       const its = other.gatewayId === gateway.gatewayId ? null : subscriptionOf(other)
       if (its !== null && receivesSame(own, its)) throw overlapError(own, other.gatewayId, its)
