@@ -9,11 +9,11 @@ import type {
   NewGateway,
   OverlapCandidates,
   Page,
-  PageCursor,
   PageRequest,
 } from '../domain/ports.ts'
 import type { PostgresDatabase, Run, Statement } from './database.ts'
 import { parseLsn } from './replication/change.ts'
+import { OVERLAP_CANDIDATES, overlapCandidatesOf } from './overlap-candidates.ts'
 import { PostgresRepository } from './repository.ts'
 
 /** Held until the end of the transaction: the checked writes of one organization run one after the other. */
@@ -26,7 +26,7 @@ const LOCK_OWNER: Statement = {
   text: `SELECT pg_advisory_xact_lock(hashtextextended('gateways ' || organization_id, 0)) FROM gateways WHERE gateway_id = $1`,
 }
 /** A config can have 64 KiB. */
-const CHECKED_PAGE_SIZE = 500
+const CANDIDATES_PAGE_SIZE = 500
 
 const VERSIONS_PAGE_SIZE = 1000
 const VERSIONS: Statement = {
@@ -72,7 +72,7 @@ export class PostgresGatewayRepository extends PostgresRepository<Gateway> imple
     if (check === undefined) return await super.create(gateway, options)
     return await this.database.transaction(async (run) => {
       await run(LOCK_ORGANIZATION, [gateway.organizationId])
-      await check(() => this.#all(run, gateway.organizationId))
+      await check((...near) => this.#candidates(run, gateway.organizationId, ...near))
       return await this.insertRow(run, gateway)
     }, options)
   }
@@ -89,18 +89,21 @@ export class PostgresGatewayRepository extends PostgresRepository<Gateway> imple
       await run(LOCK_OWNER, [id])
       const [stored] = await run<Gateway>(this.statements.get, [id])
       if (stored === undefined) return null
-      await check(stored, () => this.#all(run, stored.organizationId))
+      await check(stored, (...near) => this.#candidates(run, stored.organizationId, ...near))
       return await this.updateRow(run, id, change)
     }, options)
   }
 
-  async *#all(run: Run, organizationId: string): AsyncIterable<readonly Gateway[]> {
-    let after: PageCursor | null = null
-    do {
-      const page: Page<Gateway> = await this.page(run, [organizationId], { size: CHECKED_PAGE_SIZE, after })
-      yield page.items
-      after = page.next
-    } while (after !== null)
+  async *#candidates(
+    run: Run,
+    organizationId: string,
+    ...[host, topicFilter]: Parameters<OverlapCandidates>
+  ): AsyncIterable<readonly Gateway[]> {
+    const values = overlapCandidatesOf(organizationId, host, topicFilter)
+    const ids = (await run<{ gatewayId: string }>(OVERLAP_CANDIDATES, values)).map(({ gatewayId }) => gatewayId)
+    for (let start = 0; start < ids.length; start += CANDIDATES_PAGE_SIZE) {
+      yield await this.#read(run, ids.slice(start, start + CANDIDATES_PAGE_SIZE))
+    }
   }
 
   async list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<Gateway>> {
@@ -131,8 +134,11 @@ export class PostgresGatewayRepository extends PostgresRepository<Gateway> imple
   }
 
   async getAll(gatewayIds: readonly string[], options?: CallOptions): Promise<readonly Gateway[]> {
-    if (gatewayIds.length === 0) return []
+    return gatewayIds.length === 0 ? [] : await this.#read(this.runner(options), gatewayIds)
+  }
+
+  async #read(run: Run, gatewayIds: readonly string[]): Promise<readonly Gateway[]> {
     const text = `${this.statements.select} WHERE deleted_at IS NULL AND gateway_id = ANY($1) ORDER BY gateway_id`
-    return await this.database.query<Gateway>({ name: 'get_all_gateways', text }, [gatewayIds], options)
+    return await run<Gateway>({ name: 'get_all_gateways', text }, [gatewayIds])
   }
 }
