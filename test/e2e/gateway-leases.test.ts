@@ -3,7 +3,7 @@ import { connectMqttPublisher, type MqttPublisher } from '../../src/mqtt/client.
 import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { startMosquitto } from '../rig/servers.ts'
 import { GatewayFleet, type FleetInstance, LEASE_MS } from '../rig/services/gateway-fleet.ts'
-import { gateway, GatewayRig } from '../rig/services/gateway-rig.ts'
+import { GatewayRig } from '../rig/services/gateway-rig.ts'
 import { Random } from '../rig/services/random.ts'
 
 /** PONIX_LEASES_FULL=1 runs 1,000 gateways and 100 faults, which takes minutes; PONIX_LEASES_SEED repeats a run. */
@@ -32,10 +32,11 @@ let published = 0
 beforeAll(async () => {
   rig = await GatewayRig.start(startMosquitto)
   await rig.begin()
-  for (const id of IDS) {
-    const gatewayConfig = { broker_url: rig.brokerUrl, topic: `o1/${id}` }
-    await rig.insert(gateway(id, 1, { gatewayType: 'mqtt', gatewayConfig }))
-  }
+  await rig.database.sql(
+    `INSERT INTO gateways (gateway_id, organization_id, name, gateway_type, gateway_config)
+     SELECT id, 'o1', id, 'mqtt', jsonb_build_object('broker_url', $2::text, 'topic', 'o1/' || id) FROM unnest($1::text[]) id`,
+    [IDS, rig.brokerUrl],
+  )
   fleet = new GatewayFleet(rig)
   publisher = await connectMqttPublisher({ brokerUrl: rig.brokerUrl, clientId: 'devices' })
 })
