@@ -21,7 +21,7 @@ import { LeaseBucket } from '../../src/nats/lease-bucket.ts'
 import { createProducer } from '../../src/nats/publisher/producer.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { ConnectionReports } from './connection-reports.ts'
-import { usesLeases, type GatewayOrchestratorEnvironment } from './environment.ts'
+import type { GatewayOrchestratorEnvironment } from './environment.ts'
 import { gatewayEventOf } from './gateway-event.ts'
 import { createLeaseClock } from './lease-clock.ts'
 import { registerGatewayMetrics } from './metrics.ts'
@@ -37,6 +37,8 @@ export interface GatewayServiceParts {
   readonly connections: GatewayConnectionStore
   readonly endDevices: Pick<EndDeviceRepository, 'findByExternalId'>
   readonly nats: NatsClient
+  /** The connection for leases; null if the gateways are not shared. */
+  readonly leaseNats: NatsClient | null
   readonly logger: Logger
 }
 
@@ -67,7 +69,6 @@ export class GatewayService {
   readonly #instance = randomUUID()
   /** The name of the instance for people. */
   readonly #instanceName = `${hostname()}-${this.#instance.slice(0, 8)}`
-  readonly #bucket: LeaseBucket
   readonly #leases: ShardLeases | undefined
   readonly #reports: ConnectionReports
   readonly #overlaps: OverlapWarnings
@@ -91,13 +92,7 @@ export class GatewayService {
       logger,
       printIntervalMs: env.PONIX_GATEWAY_ORCHESTRATOR_PRINT_INTERVAL_MS,
     })
-    const shards = env.PONIX_GATEWAY_ORCHESTRATOR_SHARDS
-    this.#bucket = new LeaseBucket(nats, {
-      name: 'gateway_leases',
-      ttlMs: env.PONIX_GATEWAY_ORCHESTRATOR_LEASE_MS * LEASE_TTL,
-      agreement: { PONIX_GATEWAY_ORCHESTRATOR_SHARDS: String(shards) },
-    })
-    const leases = usesLeases(env) ? this.#createLeases() : undefined
+    const leases = parts.leaseNats === null ? undefined : this.#createLeases(parts.leaseNats)
     this.#leases = leases
     const owns = (gatewayId: string): boolean => leases === undefined || leases.owns(gatewayId)
     const clock = {
@@ -177,13 +172,18 @@ export class GatewayService {
     if (!this.#loaded) throw new Error('the gateways are still being loaded')
   }
 
-  #createLeases(): ShardLeases {
+  #createLeases(client: NatsClient): ShardLeases {
     const { env, logger } = this.#parts
     const shards = env.PONIX_GATEWAY_ORCHESTRATOR_SHARDS
+    const bucket = new LeaseBucket(client, {
+      name: 'gateway_leases',
+      ttlMs: env.PONIX_GATEWAY_ORCHESTRATOR_LEASE_MS * LEASE_TTL,
+      agreement: { PONIX_GATEWAY_ORCHESTRATOR_SHARDS: String(shards) },
+    })
     return new ShardLeases({
       instance: this.#instance,
       shards,
-      bucket: this.#bucket,
+      bucket,
       logger,
       nowMs: createLeaseClock(),
       onChange: (changed) => this.#orchestrator.reconcileWhere((id) => changed.has(shardOf(id, shards))),
@@ -195,7 +195,7 @@ export class GatewayService {
     const { env, nats, logger } = this.#parts
     const { PONIX_NATS_GATEWAY_STREAM: stream, PONIX_GATEWAY_CDC_CONSUMER_NAME: durable } = env
     if (this.#leases === undefined) return { stream, durable }
-    await this.#bucket.open()
+    await this.#leases.open()
     logger.info({ instance: this.#instance }, 'sharing the gateways with other instances')
     const { state } = await nats.manager.streams.info(stream)
     return { stream, durable: `${durable}-${this.#instance}`, startAfter: state.last_seq }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { isHeld, type Lease, nextAction } from '../../src/domain/gateway-orchestration/lease.ts'
+import { isHeld, type Lease, nextAssignment, nextRenewal } from '../../src/domain/gateway-orchestration/lease.ts'
 import { createLeaseClock } from './lease-clock.ts'
 
 it('G-13: the clock of leases counts a suspension of the machine, and ignores a wall clock that is set back', () => {
@@ -35,14 +35,14 @@ it.each([
   const before = held()
   wall += jumpMs
   // A jump forward looks like a suspension of the machine, after which another instance may hold the lease.
-  expect(nextAction(before, view, clock(), ttlMs)).toBe(jumpMs > 0 ? 'lose' : 'none')
+  expect(nextRenewal(before, clock(), ttlMs)).toBe(jumpMs > 0 ? 'lose' : 'none')
   monotonic += 9_000
   wall += 9_000
   expect(isHeld(before, clock(), ttlMs)).toBe(false)
-  expect(nextAction(before, view, clock(), ttlMs)).toBe('lose')
-  expect(nextAction({ state: 'none' }, view, clock(), ttlMs)).toBe('create')
+  expect(nextRenewal(before, clock(), ttlMs)).toBe('lose')
+  expect(nextAssignment({ state: 'none' }, view)).toBe('create')
   const after = held()
   monotonic += 4_000
   wall += 4_000
-  expect(nextAction(after, view, clock(), ttlMs)).toBe('renew')
+  expect(nextRenewal(after, clock(), ttlMs)).toBe('renew')
 })

@@ -22,15 +22,18 @@ await runProgram({
 async function runGateways(env: GatewayOrchestratorEnvironment): Promise<never> {
   const logger = createLogger('gateway-orchestrator')
   const client = { name: 'ponix-gateway-orchestrator', logger }
-  const [database, nats] = await Promise.all([
+  // Of its own, so that no message delays the renewal of a lease.
+  const leaseClient = { ...client, name: `${client.name}-leases` }
+  const [database, nats, leaseNats] = await Promise.all([
     connectPostgres(postgresOptions(env, client)),
     connectNats(natsOptions(env, client)),
+    usesLeases(env) ? connectNats(natsOptions(env, leaseClient)) : null,
   ])
   await ensureStreams(nats, streamsOf(env))
   const gateways = new PostgresGatewayRepository(database)
   const endDevices = new PostgresEndDeviceRepository(database)
   const connections = new PostgresGatewayConnectionStore(database)
-  const service = new GatewayService({ env, gateways, connections, endDevices, nats, logger })
+  const service = new GatewayService({ env, gateways, connections, endDevices, nats, leaseNats, logger })
   return await runService({
     service: 'gateway-orchestrator',
     logger,
@@ -38,7 +41,11 @@ async function runGateways(env: GatewayOrchestratorEnvironment): Promise<never> 
       gateways: (signal) => service.run(signal),
       streams: (signal) => observeStreams(nats, signal),
     },
-    closers: { postgres: () => database.close(), nats: () => nats.drain() },
+    closers: {
+      postgres: () => database.close(),
+      nats: () => nats.drain(),
+      ...(leaseNats === null ? {} : { leases: () => leaseNats.drain() }),
+    },
     readiness: { postgres: (s) => database.ping(s), nats: (s) => nats.ping(s), gateways: () => service.loaded() },
     routes: { '/gateways': () => service.describe() },
     sharesPort: usesLeases(env),

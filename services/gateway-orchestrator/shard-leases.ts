@@ -1,7 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Counter, Gauge } from 'prom-client'
 import { messageOf } from '../../src/domain/errors.ts'
-import { deadlineOf, isHeld, nextAction, type Lease } from '../../src/domain/gateway-orchestration/lease.ts'
+import {
+  deadlineOf,
+  isDue,
+  isHeld,
+  nextAssignment,
+  nextRenewal,
+  type Lease,
+} from '../../src/domain/gateway-orchestration/lease.ts'
 import { shardOf, shardsOf } from '../../src/domain/gateway-orchestration/shards.ts'
 import type { LeaseBucket } from '../../src/nats/lease-bucket.ts'
 import type { Logger } from '../../src/runner/logger.ts'
@@ -21,8 +28,8 @@ export interface ShardLeasesOptions {
 const NONE: Lease = { state: 'none' }
 const UNCERTAIN: Lease = { state: 'uncertain' }
 const INSTANCE = 'instance.'
-/** The number of rounds in the time of a lease. */
-const ROUNDS = 9
+/** The number of rounds in the TTL of a lease. */
+const ROUNDS = 12
 
 const shardsHeld = new Gauge({
   name: 'ponix_gateway_shards',
@@ -46,7 +53,8 @@ export class ShardLeases {
   #heartbeatAtMs = -Infinity
   #heartbeat = 0
   #deadline: NodeJS.Timeout | undefined
-  #failing = false
+  readonly #closing = new AbortController()
+  #renewing: Promise<void> | undefined
 
   constructor(options: ShardLeasesOptions) {
     this.#options = options
@@ -58,35 +66,63 @@ export class ShardLeases {
     return this.#isHeld(this.#leases[shardOf(gatewayId, this.#options.shards)] ?? NONE)
   }
 
-  /** Acquires, renews and releases leases until the signal aborts. A round that fails is repeated; a series is logged once. */
+  /** Creates the bucket; call it before `run`. */
+  async open(): Promise<void> {
+    await this.#options.bucket.open()
+  }
+
+  /**
+   * Acquires and releases leases until the signal aborts, and renews those that it has until `close`. Renewals wait for no other request,
+   * because all runners of a lease stop if it is late.
+   */
   async run(signal: AbortSignal): Promise<void> {
+    const { bucket } = this.#options
+    this.#renewing = this.#repeat(() => this.#renew(), 'renew the leases of gateways', this.#closing.signal)
+    const ends = AbortSignal.any([signal, this.#closing.signal])
+    await this.#repeat(() => this.#assign(), `read the bucket ${bucket.name}`, ends)
+  }
+
+  /** Deletes the leases and the heartbeat, so that other instances continue immediately. Call it when all runners are stopped. */
+  async close(): Promise<void> {
+    this.#closing.abort()
+    clearTimeout(this.#deadline)
+    await Promise.allSettled([this.#renewing, ...this.#releases])
+    const revisions = this.#leases.flatMap((lease) => ('revision' in lease ? [lease.revision] : []))
+    this.#leases = this.#leases.map(() => NONE)
+    await Promise.allSettled([...revisions, this.#heartbeat].map((revision) => this.#delete(revision)))
+  }
+
+  /** Repeats a step until the signal aborts; a series of failures is logged once. */
+  async #repeat(step: () => Promise<void>, purpose: string, signal: AbortSignal): Promise<void> {
     const { bucket, logger } = this.#options
+    let isFailing = false
     while (!signal.aborted) {
       try {
-        await this.#round()
-        this.#failing = false
+        await step()
+        isFailing = false
       } catch (error) {
-        if (!this.#failing) logger.warn(`cannot renew the leases of gateways: ${messageOf(error)}; retrying`)
-        this.#failing = true
+        if (!isFailing) logger.warn(`cannot ${purpose}: ${messageOf(error)}; retrying`)
+        isFailing = true
       }
       await sleep(bucket.ttlMs / ROUNDS, undefined, { signal }).catch(() => undefined)
     }
   }
 
-  /** Deletes the leases and the heartbeat, so that other instances continue immediately. Call it when all runners are stopped. */
-  async close(): Promise<void> {
-    clearTimeout(this.#deadline)
-    const revisions = this.#leases.flatMap((lease) => ('revision' in lease ? [lease.revision] : []))
-    this.#leases = this.#leases.map(() => NONE)
-    await Promise.allSettled([
-      ...this.#releases,
-      ...[...revisions, this.#heartbeat].map((revision) => this.#delete(revision)),
-    ])
+  /** Renews the leases, and the key of the instance as often. */
+  async #renew(): Promise<void> {
+    const { bucket, nowMs } = this.#options
+    const requests = [this.#beat()]
+    for (const [shard, lease] of this.#leases.entries()) {
+      const action = nextRenewal(lease, nowMs(), bucket.ttlMs)
+      if (action === 'renew' && lease.state === 'held') requests.push(this.#acquire(shard, lease.revision))
+      else if (action === 'lose') this.#leases[shard] = UNCERTAIN
+    }
+    await this.#finish(requests)
   }
 
-  async #round(): Promise<void> {
-    const { bucket, instance, shards, nowMs } = this.#options
-    await this.#beat()
+  /** Acquires and releases leases according to the live instances. */
+  async #assign(): Promise<void> {
+    const { bucket, instance, shards } = this.#options
     const keys = new Set(await bucket.keys())
     const live = [...keys].filter((key) => key.startsWith(INSTANCE)).map((key) => key.slice(INSTANCE.length))
     const assigned = shardsOf(instance, new Set([instance, ...live]), shards)
@@ -94,23 +130,24 @@ export class ShardLeases {
     const requests: Promise<void>[] = []
     for (const [shard, lease] of this.#leases.entries()) {
       const view = { isAssigned: assigned.has(shard), isTaken: keys.has(`shard.${shard}`) }
-      const action = nextAction(lease, view, nowMs(), bucket.ttlMs)
+      const action = nextAssignment(lease, view)
       if (action === 'create') requests.push(this.#acquire(shard, 0))
-      else if (action === 'renew' && lease.state === 'held') requests.push(this.#acquire(shard, lease.revision))
-      else if (action === 'lose') this.#leases[shard] = UNCERTAIN
       else if (action === 'release') released.push(shard)
     }
     if (released.length > 0) this.#release(released)
+    await this.#finish(requests)
+  }
+
+  async #finish(requests: readonly Promise<void>[]): Promise<void> {
     const results = await Promise.allSettled(requests)
     void this.#apply()
     for (const result of results) if (result.status === 'rejected') throw result.reason
   }
 
-  /** Writes the key of the instance as often as the leases. */
   async #beat(): Promise<void> {
     const { bucket, instance, nowMs } = this.#options
     const sentAtMs = nowMs()
-    if (sentAtMs < this.#heartbeatAtMs + bucket.ttlMs / 3) return
+    if (!isDue({ renewedAtMs: this.#heartbeatAtMs }, sentAtMs, bucket.ttlMs)) return
     this.#heartbeat = await bucket.put(`${INSTANCE}${instance}`, instance)
     this.#heartbeatAtMs = sentAtMs
   }

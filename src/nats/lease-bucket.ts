@@ -20,7 +20,7 @@ const WRONG_SEQUENCE: readonly number[] = [10_071, 10_164]
  * Keys that expire unless they are written again, with compare-and-set: a NATS KV bucket (ADR-8: the stream `KV_{bucket}` with the
  * subjects `$KV.{bucket}.{key}`). JetStream cannot update a key that has a TTL of its own, so the TTL is that of the bucket. Reads are
  * answered by the leader of the stream (`allow_direct` is off), because a replica can return an old value. A request that is not
- * answered in a sixth of the TTL rejects; whether it was executed is then unknown.
+ * answered in a quarter of the TTL rejects; whether it was executed is then unknown.
  */
 export class LeaseBucket {
   readonly #client: NatsClient
@@ -34,6 +34,10 @@ export class LeaseBucket {
     this.#client = client
     this.#options = options
     this.#stream = `KV_${options.name}`
+  }
+
+  get name(): string {
+    return this.#options.name
   }
 
   get ttlMs(): number {
@@ -97,7 +101,7 @@ export class LeaseBucket {
   async #request<T>(send: () => Promise<T>): Promise<T> {
     // While it is disconnected, the client would send the request later.
     if (!this.#client.link.connected) throw new Error('not connected to NATS')
-    return await withSignal(AbortSignal.timeout(Math.ceil(this.#options.ttlMs / 6)), send())
+    return await withSignal(AbortSignal.timeout(Math.ceil(this.#options.ttlMs / 4)), send())
   }
 
   async #ensure(): Promise<StreamInfo> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { isHeld, nextAction, type Lease } from './lease.ts'
+import { isHeld, nextAssignment, nextRenewal, type Lease } from './lease.ts'
 
 const TTL = 12_000
 const held: Lease = { state: 'held', revision: 7, renewedAtMs: 1000 }
@@ -9,18 +9,26 @@ const views = {
   taken: { isAssigned: true, isTaken: true },
 }
 
-describe('nextAction', () => {
+describe('nextAssignment', () => {
   it.each([
-    { name: 'none', lease: { state: 'none' }, at: 0, actions: ['none', 'create', 'none'] },
-    { name: 'uncertain', lease: { state: 'uncertain' }, at: 0, actions: ['none', 'create', 'create'] },
-    { name: 'held', lease: held, at: 4_999, actions: ['release', 'none', 'none'] },
-    { name: 'held, due after a third', lease: held, at: 5_000, actions: ['release', 'renew', 'renew'] },
-    { name: 'held, shortly before its deadline', lease: held, at: 9_999, actions: ['release', 'renew', 'renew'] },
-    { name: 'held, past its deadline', lease: held, at: 10_000, actions: ['lose', 'lose', 'lose'] },
-    { name: 'releasing', lease: { state: 'releasing', revision: 7 }, at: 0, actions: ['none', 'none', 'none'] },
-  ] as const)('G-13: of a lease that is $name is $actions', ({ lease, at, actions }) => {
-    const found = [views.unassigned, views.free, views.taken].map((view) => nextAction(lease, view, at, TTL))
-    expect(found).toEqual(actions)
+    { name: 'none', lease: { state: 'none' }, actions: ['none', 'create', 'none'] },
+    { name: 'uncertain', lease: { state: 'uncertain' }, actions: ['none', 'create', 'create'] },
+    { name: 'held', lease: held, actions: ['release', 'none', 'none'] },
+    { name: 'releasing', lease: { state: 'releasing', revision: 7 }, actions: ['none', 'none', 'none'] },
+  ] as const)('G-13: of a lease that is $name is $actions', ({ lease, actions }) => {
+    expect([views.unassigned, views.free, views.taken].map((view) => nextAssignment(lease, view))).toEqual(actions)
+  })
+})
+
+describe('nextRenewal', () => {
+  it('G-13: renews a lease from a sixth of its time on, and loses it at its deadline', () => {
+    const found = [2_999, 3_000, 9_999, 10_000].map((at) => nextRenewal(held, at, TTL))
+    expect(found).toEqual(['none', 'renew', 'renew', 'lose'])
+  })
+
+  it('G-13: renews no lease that is not held', () => {
+    const leases = [{ state: 'none' }, { state: 'uncertain' }, { state: 'releasing', revision: 7 }] as const
+    expect(leases.map((lease) => nextRenewal(lease, 0, TTL))).toEqual(['none', 'none', 'none'])
   })
 })
 

@@ -8,17 +8,14 @@ export type Lease =
   /** The runners of the shard are stopping; then the lease is deleted. */
   | { readonly state: 'releasing'; readonly revision: number }
 
-/** `lose`: stop the runners without touching the lease, which expires. `release`: stop the runners, then delete the lease. */
-export type LeaseAction = 'create' | 'renew' | 'release' | 'lose' | 'none'
-
 /** What the instance has read: whether the shard is assigned to it, and whether the bucket has a lease of any instance for it. */
 export interface ShardView {
   readonly isAssigned: boolean
   readonly isTaken: boolean
 }
 
-/** The part of a lease's time after which it is renewed. */
-const RENEW_AT = 1 / 3
+/** The part of a lease's time after which it is renewed: so early that a request without an answer can be repeated. */
+const RENEW_AT = 1 / 6
 /** The part of a lease's time for which it is held; the rest is for closing the connections of the runners. */
 const HOLD_FOR = 3 / 4
 
@@ -35,31 +32,38 @@ export function deadlineOf({ renewedAtMs }: { readonly renewedAtMs: number }, tt
   return renewedAtMs + ttlMs * HOLD_FOR
 }
 
+/** Returns whether it is time to renew. */
+export function isDue({ renewedAtMs }: { readonly renewedAtMs: number }, nowMs: number, ttlMs: number): boolean {
+  return nowMs >= renewedAtMs + ttlMs * RENEW_AT
+}
+
+/** Returns whether to renew a lease. `lose`: it is past its deadline; stop the runners without touching it, and it expires. */
+export function nextRenewal(lease: Lease, nowMs: number, ttlMs: number): 'renew' | 'lose' | 'none' {
+  if (lease.state !== 'held') return 'none'
+  if (!isHeld(lease, nowMs, ttlMs)) return 'lose'
+  return isDue(lease, nowMs, ttlMs) ? 'renew' : 'none'
+}
+
 /**
- * Returns the next action for a shard.
+ * Returns whether to ask for the lease of a shard, or to give it up. `release`: stop the runners, then delete the lease.
  *
- * | lease                    | not assigned | assigned, free | assigned, taken |
- * |--------------------------|--------------|----------------|-----------------|
- * | none                     | none         | create         | none            |
- * | uncertain                | none         | create         | create          |
- * | held                     | release      | none           | none            |
- * | held, due                | release      | renew          | renew           |
- * | held, past its deadline  | lose         | lose           | lose            |
- * | releasing                | none         | none           | none            |
+ * | lease     | not assigned | assigned, free | assigned, taken |
+ * |-----------|--------------|----------------|-----------------|
+ * | none      | none         | create         | none            |
+ * | uncertain | none         | create         | create          |
+ * | held      | release      | none           | none            |
+ * | releasing | none         | none           | none            |
  *
  * An uncertain lease is created although it is taken, because this instance may have taken it.
  */
-export function nextAction(lease: Lease, view: ShardView, nowMs: number, ttlMs: number): LeaseAction {
-  const { isAssigned, isTaken } = view
+export function nextAssignment(lease: Lease, { isAssigned, isTaken }: ShardView): 'create' | 'release' | 'none' {
   switch (lease.state) {
     case 'none':
       return isAssigned && !isTaken ? 'create' : 'none'
     case 'uncertain':
       return isAssigned ? 'create' : 'none'
     case 'held':
-      if (!isHeld(lease, nowMs, ttlMs)) return 'lose'
-      if (!isAssigned) return 'release'
-      return nowMs < lease.renewedAtMs + ttlMs * RENEW_AT ? 'none' : 'renew'
+      return isAssigned ? 'none' : 'release'
     case 'releasing':
       return 'none'
   }
