@@ -114,7 +114,7 @@ describe('several instances of gateway-orchestrator', () => {
     const wrong = await rig.launch({
       ...LEASES,
       PONIX_GATEWAY_ORCHESTRATOR_SHARDS: '32',
-      PONIX_STARTUP_TIMEOUT_SECS: '0.2',
+      PONIX_STARTUP_TIMEOUT_SECS: '5',
     })
     const line = await wrong.line('other instances use the bucket gateway_leases')
     expect(line.msg).toContain('PONIX_GATEWAY_ORCHESTRATOR_SHARDS 64 (expected 32)')
