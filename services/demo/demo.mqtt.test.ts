@@ -34,7 +34,14 @@ it('E-6: every device publishes to its own topic in turn', async () => {
     }
     const place = { broker: brokerAt(brokerUrl), topicFilter: '#', retained: false }
     const no = (): boolean => false
-    const listener = { ...place, onMessage, mayFinish: no, isRemoved: no, onSubscribed, onInterrupted: () => undefined }
+    const listener = {
+      ...place,
+      onMessage,
+      finishUntil: AbortSignal.abort(),
+      isRemoved: no,
+      onSubscribed,
+      onInterrupted: () => undefined,
+    }
     subscription = sessionWith().subscribe(listener, stop.signal)
   })
   const publisher = await connectMqttPublisher({ brokerUrl, clientId: randomUUID() })

@@ -95,6 +95,7 @@ export class GatewayService {
     const leases = parts.leaseNats === null ? undefined : this.#createLeases(parts.leaseNats)
     this.#leases = leases
     const owns = (gatewayId: string): boolean => leases === undefined || leases.owns(gatewayId)
+    const holds = (gatewayId: string): boolean => leases === undefined || leases.holds(gatewayId)
     const clock = {
       nowMs: () => performance.now(),
       sleep: (ms: number, signal: AbortSignal) => sleep(ms, undefined, { signal }),
@@ -112,6 +113,7 @@ export class GatewayService {
       },
       random: Math.random,
       owns,
+      holds,
       stopTimeoutMs: STOP_TIMEOUT_MS,
       ...clock,
       onEvent: (gateway, event) => {

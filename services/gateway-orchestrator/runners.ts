@@ -82,7 +82,7 @@ function mqttRunner(parts: MqttRunnerParts, type: Exclude<GatewayType, 'print'>,
         await store(parts, { ...run, signal }, source, message, turns)
         run.received()
       },
-      mayFinish: () => isOwned(run),
+      finishUntil: run.forfeited,
       isRemoved: () => isRemoved(type, run, place),
       onSubscribed: run.succeeded,
       onInterrupted: run.interrupted,
@@ -103,7 +103,7 @@ function eventSubscription({ observed }: GatewayRun, kind: string) {
     qos: 0 as const,
     retained: false,
     onMessage: async () => observed(kind),
-    mayFinish: () => false,
+    finishUntil: AbortSignal.abort(),
     onSubscribed: () => undefined,
     onInterrupted: () => undefined,
   }
@@ -125,15 +125,6 @@ async function subscribeAll(
   } finally {
     ended.abort()
     await Promise.all(others)
-  }
-}
-
-function isOwned({ assertOwned }: GatewayRun): boolean {
-  try {
-    assertOwned()
-    return true
-  } catch {
-    return false
   }
 }
 

@@ -5,6 +5,7 @@ import {
   deadlineOf,
   isDue,
   isHeld,
+  isRenewable,
   nextAssignment,
   nextRenewal,
   type Lease,
@@ -21,9 +22,12 @@ export interface ShardLeasesOptions {
   readonly logger: Logger
   /** A clock that only goes forward. */
   readonly nowMs: () => number
-  /** Starts or stops the runners of these shards according to `owns`; resolves when they are stopped. */
+  /** Starts or stops the runners of these shards according to `owns` and `holds`; resolves when they are stopped. */
   readonly onChange: (shards: ReadonlySet<number>) => Promise<void>
 }
+
+/** What the runners of a shard must do: `finish` the messages in flight, and stop. */
+type Use = 'run' | 'finish' | 'none'
 
 const NONE: Lease = { state: 'none' }
 const UNCERTAIN: Lease = { state: 'uncertain' }
@@ -48,8 +52,10 @@ export class ShardLeases {
   readonly #options: ShardLeasesOptions
   #leases: Lease[]
   readonly #releases = new Set<Promise<void>>()
-  /** The shards whose runners run. */
-  #running: ReadonlySet<number> = new Set()
+  /** The last round of renewals. */
+  #renewal: Promise<void> | undefined
+  /** What the runners of each shard have been told. */
+  #uses: readonly Use[] = []
   #heartbeatAtMs = -Infinity
   #heartbeat = 0
   #deadline: NodeJS.Timeout | undefined
@@ -61,9 +67,14 @@ export class ShardLeases {
     this.#leases = Array.from({ length: options.shards }, () => NONE)
   }
 
-  /** Returns whether the runner of a gateway may run, and publish, at this moment. */
+  /** Returns whether the runner of a gateway must run at this moment. */
   owns(gatewayId: string): boolean {
-    return this.#isHeld(this.#leases[shardOf(gatewayId, this.#options.shards)] ?? NONE)
+    return this.#useOf(this.#leaseOf(gatewayId)) === 'run'
+  }
+
+  /** Returns whether the runner of a gateway may publish at this moment. */
+  holds(gatewayId: string): boolean {
+    return this.#useOf(this.#leaseOf(gatewayId)) !== 'none'
   }
 
   /** Creates the bucket; call it before `run`. */
@@ -89,7 +100,7 @@ export class ShardLeases {
     await Promise.allSettled([this.#renewing, ...this.#releases])
     const revisions = this.#leases.flatMap((lease) => ('revision' in lease ? [lease.revision] : []))
     this.#leases = this.#leases.map(() => NONE)
-    await Promise.allSettled([...revisions, this.#heartbeat].map((revision) => this.#delete(revision)))
+    await this.#deleteRevisions([...revisions, this.#heartbeat])
   }
 
   /** Repeats a step until the signal aborts; a series of failures is logged once. */
@@ -114,10 +125,11 @@ export class ShardLeases {
     const requests = [this.#beat()]
     for (const [shard, lease] of this.#leases.entries()) {
       const action = nextRenewal(lease, nowMs(), bucket.ttlMs)
-      if (action === 'renew' && lease.state === 'held') requests.push(this.#acquire(shard, lease.revision))
+      if (action === 'renew' && isRenewable(lease)) requests.push(this.#acquire(shard, lease.revision))
       else if (action === 'lose') this.#leases[shard] = UNCERTAIN
     }
-    await this.#finish(requests)
+    this.#renewal = this.#finish(requests)
+    await this.#renewal
   }
 
   /** Acquires and releases leases according to the live instances. */
@@ -164,61 +176,95 @@ export class ShardLeases {
       sentAtMs = nowMs()
       if (found?.value === instance) next = await bucket.compareAndSet(key, instance, found.revision)
     }
-    this.#leases[shard] = next === undefined ? NONE : { state: 'held', revision: next, renewedAtMs: sentAtMs }
+    this.#leases[shard] =
+      next === undefined ? NONE : { state: this.#stateAfter(shard), revision: next, renewedAtMs: sentAtMs }
+  }
+
+  /** Returns the state of a lease that was written: a release that began meanwhile continues. */
+  #stateAfter(shard: number): 'held' | 'releasing' | 'deleting' {
+    const state = this.#leases[shard]?.state
+    return state === 'releasing' || state === 'deleting' ? state : 'held'
   }
 
   #release(shards: readonly number[]): void {
-    const revisions = shards.flatMap((shard) => {
-      const lease = this.#leases[shard]
-      if (lease?.state !== 'held') return []
-      this.#leases[shard] = { state: 'releasing', revision: lease.revision }
-      return [lease.revision]
-    })
-    const release = async (): Promise<void> => {
-      await this.#apply()
-      await Promise.allSettled(revisions.map((revision) => this.#delete(revision)))
-      for (const shard of shards) this.#leases[shard] = NONE
-    }
-    const released = release().finally(() => this.#releases.delete(released))
+    this.#move(shards, 'held', (lease) => ({ ...lease, state: 'releasing' }))
+    const released = this.#delete(shards).finally(() => this.#releases.delete(released))
     this.#releases.add(released)
   }
 
+  /** Deletes leases when their runners have stopped, unless they were lost meanwhile. */
+  async #delete(shards: readonly number[]): Promise<void> {
+    await this.#apply()
+    this.#move(shards, 'releasing', ({ revision }) => ({ state: 'deleting', revision }))
+    // A renewal that is on its way changes the revision.
+    await Promise.allSettled([this.#renewal])
+    const leases = shards.flatMap((shard) => this.#leases[shard] ?? [])
+    await this.#deleteRevisions(leases.flatMap((lease) => (lease.state === 'deleting' ? [lease.revision] : [])))
+    this.#move(shards, 'deleting', () => NONE)
+  }
+
+  /** Replaces the leases of these shards that have this state. */
+  #move<S extends Lease['state']>(
+    shards: readonly number[],
+    state: S,
+    next: (lease: Extract<Lease, { readonly state: S }>) => Lease,
+  ): void {
+    const isFrom = (lease: Lease | undefined): lease is Extract<Lease, { readonly state: S }> => lease?.state === state
+    for (const shard of shards) {
+      const lease = this.#leases[shard]
+      if (isFrom(lease)) this.#leases[shard] = next(lease)
+    }
+  }
+
   /** A lease that is not deleted expires. */
-  async #delete(revision: number): Promise<void> {
-    if (revision > 0) await this.#options.bucket.delete(revision)
+  async #deleteRevisions(revisions: readonly number[]): Promise<void> {
+    const { bucket } = this.#options
+    await Promise.allSettled(revisions.filter((revision) => revision > 0).map((revision) => bucket.delete(revision)))
   }
 
   /** Starts and stops the runners of the shards whose leases have changed, and watches the next deadline. */
   async #apply(): Promise<void> {
-    const { logger, onChange, bucket, nowMs } = this.#options
-    const held = new Set([...this.#leases.keys()].filter((shard) => this.#isHeld(this.#leases[shard] ?? NONE)))
-    const acquired = [...held].filter((shard) => !this.#running.has(shard))
-    const ended = [...this.#running].filter((shard) => !held.has(shard))
-    const lost = ended.filter((shard) => this.#leases[shard]?.state !== 'releasing')
-    this.#running = held
-    shardsHeld.set(held.size)
-    leasesLost.inc(lost.length)
-    if (lost.length > 0)
-      logger.warn({ shards: lost.length }, 'lost leases; their gateways stop until they are acquired')
-    if (ended.length > lost.length) logger.info({ shards: ended.length - lost.length }, 'releasing shards')
-    if (acquired.length > 0) logger.info({ shards: acquired.length, held: held.size }, 'acquired shards')
+    const { onChange, bucket, nowMs } = this.#options
+    const before = this.#uses
+    this.#uses = this.#leases.map((lease) => this.#useOf(lease))
+    const changed = [...this.#uses.keys()].filter((shard) => this.#uses[shard] !== (before[shard] ?? 'none'))
+    this.#report(changed, before)
     clearTimeout(this.#deadline)
-    const deadlines = this.#leases.flatMap((lease) => (lease.state === 'held' ? [deadlineOf(lease, bucket.ttlMs)] : []))
+    const deadlines = this.#leases.flatMap((lease) => (isRenewable(lease) ? [deadlineOf(lease, bucket.ttlMs)] : []))
     if (deadlines.length > 0) {
       this.#deadline = setTimeout(() => this.#onDeadline(), Math.max(0, Math.min(...deadlines) - nowMs()))
     }
-    if (acquired.length + ended.length > 0) await onChange(new Set([...acquired, ...ended]))
+    if (changed.length > 0) await onChange(new Set(changed))
+  }
+
+  #report(changed: readonly number[], before: readonly Use[]): void {
+    const { logger } = this.#options
+    const held = this.#uses.filter((use) => use !== 'none').length
+    const acquired = changed.filter((shard) => this.#uses[shard] === 'run').length
+    const released = changed.filter((shard) => this.#uses[shard] === 'finish').length
+    const isLost = (shard: number): boolean => before[shard] === 'run' || this.#leases[shard]?.state === 'uncertain'
+    const lost = changed.filter((shard) => this.#uses[shard] === 'none' && isLost(shard)).length
+    shardsHeld.set(held)
+    leasesLost.inc(lost)
+    if (lost > 0) logger.warn({ shards: lost }, 'lost leases; their gateways stop until they are acquired')
+    if (released > 0) logger.info({ shards: released }, 'releasing shards')
+    if (acquired > 0) logger.info({ shards: acquired, held }, 'acquired shards')
   }
 
   /** Stops the runners of the leases that were not renewed, also while a round waits for NATS. */
   #onDeadline(): void {
     for (const [shard, lease] of this.#leases.entries()) {
-      if (lease.state === 'held' && !this.#isHeld(lease)) this.#leases[shard] = UNCERTAIN
+      if (isRenewable(lease) && this.#useOf(lease) === 'none') this.#leases[shard] = UNCERTAIN
     }
     void this.#apply()
   }
 
-  #isHeld(lease: Lease): boolean {
-    return isHeld(lease, this.#options.nowMs(), this.#options.bucket.ttlMs)
+  #leaseOf(gatewayId: string): Lease {
+    return this.#leases[shardOf(gatewayId, this.#options.shards)] ?? NONE
+  }
+
+  #useOf(lease: Lease): Use {
+    if (!isHeld(lease, this.#options.nowMs(), this.#options.bucket.ttlMs)) return 'none'
+    return lease.state === 'held' ? 'run' : 'finish'
   }
 }

@@ -157,7 +157,7 @@ export class MqttSession {
     this.#leaving += 1
     if (this.#leaving === this.#subscribers.size) this.#link?.acks.hold()
     this.#detach(subscriber)
-    if (subscriber.subscription.mayFinish()) await subscriber.drain(DRAIN_MS)
+    await subscriber.drain(DRAIN_MS)
     subscriber.end()
   }
 

@@ -1,6 +1,7 @@
 import { Fifo } from '../domain/fifo.ts'
 import type { GatewayBroker } from '../domain/gateway-config.ts'
 import type { BrokerAddress } from '../domain/gateway-topics/subscription.ts'
+import { withSignal } from '../runner/startup.ts'
 import type { MqttMessage } from './message.ts'
 
 export interface MqttSubscription {
@@ -16,8 +17,8 @@ export interface MqttSubscription {
    * signal aborts when the subscription must end.
    */
   readonly onMessage: (message: MqttMessage, signal: AbortSignal) => Promise<void>
-  /** Returns whether a stop may wait until the messages in flight are acknowledged; otherwise it ends immediately. */
-  readonly mayFinish: () => boolean
+  /** Until it aborts, a stop waits for the messages in flight to be acknowledged. */
+  readonly finishUntil: AbortSignal
   /** Returns whether the broker must forget the subscription at the stop; otherwise it keeps the messages for the next start. */
   readonly isRemoved: () => boolean
   /** Called when the broker has granted the subscription, at the start or after a reconnect, by a connection to this address. */
@@ -101,16 +102,12 @@ export class Subscriber {
     for (const { onEnded } of this.#waiting.drain()) onEnded(false)
   }
 
-  /** Resolves when all messages are acknowledged, or after the time; then the handlers are aborted. */
+  /** Resolves when all messages are acknowledged, at `finishUntil`, or after the time; then the handlers are aborted. */
   async drain(timeoutMs: number): Promise<void> {
     if (this.#unacknowledged > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs)
-        this.#onIdle = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
+      const idle = new Promise<void>((resolve) => (this.#onIdle = resolve))
+      const ends = AbortSignal.any([this.subscription.finishUntil, AbortSignal.timeout(timeoutMs)])
+      await withSignal(ends, idle).catch(() => undefined)
     }
     this.#abort.abort()
   }

@@ -54,6 +54,7 @@ class Simulation {
   readonly #pending: Promise<unknown>[] = []
 
   #start(number: number): GatewayOrchestrator {
+    const owns = (gatewayId: string): boolean => this.#owners.get(shardOf(gatewayId, SHARDS)) === number
     return new GatewayOrchestrator({
       store: new MemoryGatewayProcessStore(),
       runners: new Map([['fake', (run: GatewayRun) => this.#run(run)]]),
@@ -62,7 +63,8 @@ class Simulation {
       sleep: (_ms, signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error()))),
       nowMs: () => 0,
       random: () => 0,
-      owns: (gatewayId) => this.#owners.get(shardOf(gatewayId, SHARDS)) === number,
+      owns,
+      holds: owns,
       onEvent: () => undefined,
       onChange: () => undefined,
     })

@@ -94,8 +94,13 @@ export class GatewayOrchestrator {
     return changed.length
   }
 
-  /** Reconciles gateways after a change of `owns`. Resolves when their processes correspond to it. */
+  /** Reconciles gateways after a change of `owns` or `holds`. Resolves when their processes correspond to it. */
   async reconcileWhere(isAffected: (gatewayId: string) => boolean): Promise<void> {
+    const { store, holds } = this.#options
+    for (const process of store.list()) {
+      const { gatewayId } = process.gateway
+      if (isAffected(gatewayId) && !holds(gatewayId)) process.forfeit()
+    }
     await Promise.all(
       this.#desired
         .ids()

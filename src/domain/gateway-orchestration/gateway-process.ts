@@ -14,6 +14,8 @@ export interface GatewayRun {
    * it may still publish what it has received.
    */
   readonly assertOwned: () => void
+  /** Aborts when another instance may run the gateway: the runner ends without finishing the messages in flight. */
+  readonly forfeited: AbortSignal
   /** After the signal has aborted: the gateway whose run follows, null if it is removed, undefined if the same gateway runs again later. */
   readonly successor: () => Gateway | null | undefined
   /** Reports that the runner is connected, to a broker at this address; resets the count of consecutive failures. */
@@ -69,8 +71,10 @@ export interface GatewayProcessContext {
   readonly retry: RetryPolicy
   /** Returns a random number from 0 to 1. */
   readonly random: () => number
-  /** Returns whether this instance, and no other, may run the gateway at this moment. */
+  /** Returns whether this instance must run the gateway. */
   readonly owns: (gatewayId: string) => boolean
+  /** Returns whether no other instance may run the gateway at this moment: this one owns it, or is stopping its process. */
+  readonly holds: (gatewayId: string) => boolean
   /** Resolves after the time, rejects when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   readonly nowMs: () => number
@@ -85,6 +89,7 @@ export class GatewayProcess {
   readonly #runner: GatewayRunner
   readonly #context: GatewayProcessContext
   readonly #stop = new AbortController()
+  readonly #forfeit = new AbortController()
   readonly #ended: Promise<void>
   #gateway: Gateway
   #status: GatewayProcessStatus
@@ -132,6 +137,11 @@ export class GatewayProcess {
     if (this.#stopped === undefined) this.#successor = successor
     this.#stopped ??= this.#abort(timeoutMs)
     return this.#stopped
+  }
+
+  /** Ends the wait for messages in flight, because another instance may run the gateway. */
+  forfeit(): void {
+    this.#forfeit.abort()
   }
 
   async #abort(timeoutMs: number): Promise<void> {
@@ -192,6 +202,7 @@ export class GatewayProcess {
           if (!current || this.#isAbandoned) throw new Error('the gateway process has ended')
           this.#assertOwned()
         },
+        forfeited: this.#forfeit.signal,
         successor: () => this.#successor,
         succeeded: (broker) => whileCurrent(() => this.#succeeded(broker))(),
         interrupted: (reason) => whileCurrent(() => this.#interrupted(reason))(),
@@ -208,7 +219,7 @@ export class GatewayProcess {
   }
 
   #assertOwned(): void {
-    if (!this.#context.owns(this.#gateway.gatewayId)) throw new Error('another instance may run the gateway')
+    if (!this.#context.holds(this.#gateway.gatewayId)) throw new Error('another instance may run the gateway')
   }
 
   #succeeded(connectedTo: BrokerAddress | null = this.#status.connectedTo): void {

@@ -5,8 +5,10 @@ export type Lease =
   | { readonly state: 'uncertain' }
   /** `renewedAtMs`: the local time before the last successful request was sent. */
   | { readonly state: 'held'; readonly revision: number; readonly renewedAtMs: number }
-  /** The runners of the shard are stopping; then the lease is deleted. */
-  | { readonly state: 'releasing'; readonly revision: number }
+  /** The runners of the shard finish the messages in flight; the lease is renewed meanwhile. */
+  | { readonly state: 'releasing'; readonly revision: number; readonly renewedAtMs: number }
+  /** The runners have stopped, and the lease is being deleted. */
+  | { readonly state: 'deleting'; readonly revision: number }
 
 /** What the instance has read: whether the shard is assigned to it, and whether the bucket has a lease of any instance for it. */
 export interface ShardView {
@@ -20,11 +22,16 @@ const RENEW_AT = 1 / 6
 const HOLD_FOR = 3 / 4
 
 /**
- * Returns whether the runners of the shard may run. The time counts from before the request that renewed the lease, and the server
+ * Returns whether no other instance has the lease, so that the runners of the shard may publish. The time counts from before the request that renewed the lease, and the server
  * counts from when it received it, so the lease is not held any more when the server drops it.
  */
 export function isHeld(lease: Lease, nowMs: number, ttlMs: number): boolean {
-  return lease.state === 'held' && nowMs < deadlineOf(lease, ttlMs)
+  return isRenewable(lease) && nowMs < deadlineOf(lease, ttlMs)
+}
+
+/** Returns whether the runners of the shard may run, or finish. */
+export function isRenewable(lease: Lease): lease is Extract<Lease, { readonly renewedAtMs: number }> {
+  return lease.state === 'held' || lease.state === 'releasing'
 }
 
 /** Returns the local time from which the lease is not held any more. */
@@ -39,7 +46,7 @@ export function isDue({ renewedAtMs }: { readonly renewedAtMs: number }, nowMs: 
 
 /** Returns whether to renew a lease. `lose`: it is past its deadline; stop the runners without touching it, and it expires. */
 export function nextRenewal(lease: Lease, nowMs: number, ttlMs: number): 'renew' | 'lose' | 'none' {
-  if (lease.state !== 'held') return 'none'
+  if (!isRenewable(lease)) return 'none'
   if (!isHeld(lease, nowMs, ttlMs)) return 'lose'
   return isDue(lease, nowMs, ttlMs) ? 'renew' : 'none'
 }
@@ -53,6 +60,7 @@ export function nextRenewal(lease: Lease, nowMs: number, ttlMs: number): 'renew'
  * | uncertain | none         | create         | create          |
  * | held      | release      | none           | none            |
  * | releasing | none         | none           | none            |
+ * | deleting  | none         | none           | none            |
  *
  * An uncertain lease is created although it is taken, because this instance may have taken it.
  */
@@ -65,6 +73,7 @@ export function nextAssignment(lease: Lease, { isAssigned, isTaken }: ShardView)
     case 'held':
       return isAssigned ? 'none' : 'release'
     case 'releasing':
+    case 'deleting':
       return 'none'
   }
 }

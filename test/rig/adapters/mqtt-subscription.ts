@@ -91,7 +91,7 @@ export function subscribe(by: Subscribe, { retained = false, isRemoved = false, 
       new Promise((acknowledge, fail) => {
         messages.push({ message, text: Buffer.from(message.payload).toString(), acknowledge, fail })
       }),
-    mayFinish: () => true,
+    finishUntil: new AbortController().signal,
     isRemoved: () => isRemoved,
     onSubscribed: () => states.push('subscribed'),
     onInterrupted: (reason: string) => states.push(`interrupted: ${reason}`),

@@ -76,6 +76,7 @@ export function orchestratorRig(
     retry,
     random: () => 0,
     owns,
+    holds: owns,
     stopTimeoutMs: 5_000,
     sleep: clock.sleep,
     nowMs: clock.now,
