@@ -2,13 +2,6 @@ import { TcpProxy, type ProxiedLink, type ProxyPassage } from '../tcp-proxy.ts'
 import type { GatewayRig, RunningService } from './gateway-rig.ts'
 
 const redirectedPort = new URL('./redirected-port.mjs', import.meta.url).href
-/** The time in which the gateways of an instance that died run elsewhere. */
-export const LEASE_MS = 2000
-const LEASES = {
-  PONIX_GATEWAY_ORCHESTRATOR_LEASES: 'on',
-  PONIX_GATEWAY_ORCHESTRATOR_LEASE_SECS: String(LEASE_MS / 1000),
-}
-
 /** A connection of an instance to the broker. */
 interface Session {
   readonly instance: FleetInstance
@@ -101,12 +94,13 @@ export class FleetInstance implements AsyncDisposable {
     this.#recorder = recorder
   }
 
-  async start(rig: GatewayRig): Promise<void> {
+  async start(rig: GatewayRig, leaseMs: number): Promise<void> {
     const nats = await TcpProxy.start(rig.nats.url, (link) => this.#joinNats(link))
     const mqtt = await TcpProxy.start(rig.brokerUrl, (link) => this.#joinMqtt(link))
     this.#proxies.push(nats, mqtt)
     this.#service = await rig.serve({
-      ...LEASES,
+      PONIX_GATEWAY_ORCHESTRATOR_LEASES: 'on',
+      PONIX_GATEWAY_ORCHESTRATOR_LEASE_SECS: String(leaseMs / 1000),
       PONIX_NATS_URL: `nats://127.0.0.1:${nats.port}`,
       NODE_OPTIONS: `--import=${redirectedPort}`,
       REDIRECTED_PORT: `${rig.mqtt.port}:${mqtt.port}`,
@@ -182,11 +176,14 @@ export class FleetInstance implements AsyncDisposable {
 export class GatewayFleet implements AsyncDisposable {
   readonly recorder = new ServiceRecorder()
   readonly #rig: GatewayRig
+  readonly #leaseMs: number
   readonly #all: FleetInstance[] = []
   #live: readonly FleetInstance[] = []
 
-  constructor(rig: GatewayRig) {
+  /** `leaseMs`: the time in which the gateways of an instance that died run elsewhere. */
+  constructor(rig: GatewayRig, leaseMs: number) {
     this.#rig = rig
+    this.#leaseMs = leaseMs
   }
 
   get live(): readonly FleetInstance[] {
@@ -195,7 +192,7 @@ export class GatewayFleet implements AsyncDisposable {
 
   async add(count: number): Promise<void> {
     const added = Array.from({ length: count }, () => this.#create())
-    await Promise.all(added.map((instance) => instance.start(this.#rig)))
+    await Promise.all(added.map((instance) => instance.start(this.#rig, this.#leaseMs)))
     this.#live = [...this.#live, ...added]
   }
 
