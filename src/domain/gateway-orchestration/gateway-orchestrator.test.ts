@@ -143,6 +143,21 @@ describe('GatewayOrchestrator', () => {
     expect(store.list().map((process) => process.gateway.gatewayId)).toEqual(['b'])
   })
 
+  it('G-12, G-13: starts many gateways in several turns of the event loop', async () => {
+    const { runs, runner } = recorder()
+    const owned = new Set<string>()
+    const { orchestrator, load } = orchestratorRig(runner, ENDLESS, (id) => owned.has(id))
+    const ids = Array.from({ length: 1000 }, (_, number) => `g${number}`)
+    await load(...ids.map((id) => testGateway(id)))
+    for (const id of ids) owned.add(id)
+    const reconciled = orchestrator.reconcileWhere(() => true)
+    await settle()
+    expect(runs.length).toBeGreaterThan(0)
+    expect(runs.length).toBeLessThan(ids.length)
+    await reconciled
+    expect(runs).toHaveLength(ids.length)
+  })
+
   it('G-13: a runner whose gateway another instance may run must not publish, even before it is stopped, and no attempt starts', async () => {
     const owned = new Set(['a', 'b'])
     const runs: GatewayRun[] = []
