@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { Counter } from 'prom-client'
 import type { Gateway } from '../../src/domain/entities.ts'
 import { MappingError, messageOf } from '../../src/domain/errors.ts'
@@ -115,6 +115,7 @@ export class GatewayService {
       owns,
       holds,
       stopTimeoutMs: STOP_TIMEOUT_MS,
+      nextTurn: () => setImmediate(),
       ...clock,
       onEvent: (gateway, event) => {
         logGatewayEvent(logger, gateway, event)

@@ -60,6 +60,7 @@ class Simulation {
       runners: new Map([['fake', (run: GatewayRun) => this.#run(run)]]),
       retry: { delayMs: 0, maxAttempts: 3, stopsWhenFailing: false },
       stopTimeoutMs: 60_000,
+      nextTurn: () => Promise.resolve(),
       sleep: (_ms, signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error()))),
       nowMs: () => 0,
       random: () => 0,

@@ -48,7 +48,12 @@ export interface GatewayOrchestratorOptions extends GatewayProcessContext {
   /** Gateway type in lower case → runner. */
   readonly runners: ReadonlyMap<string, GatewayRunner>
   readonly stopTimeoutMs: number
+  /** Resolves in a later turn of the event loop. */
+  readonly nextTurn: () => Promise<void>
 }
+
+/** The number of gateways that start in one turn of the event loop, so that many of them do not delay the renewal of leases. */
+const TURN_SIZE = 50
 
 /**
  * Keeps one process running for each gateway that is not deleted and that this instance owns. It is level-triggered: an event changes the desired gateways, and
@@ -96,17 +101,18 @@ export class GatewayOrchestrator {
 
   /** Reconciles gateways after a change of `owns` or `holds`. Resolves when their processes correspond to it. */
   async reconcileWhere(isAffected: (gatewayId: string) => boolean): Promise<void> {
-    const { store, holds } = this.#options
+    const { store, owns, holds, nextTurn } = this.#options
     for (const process of store.list()) {
       const { gatewayId } = process.gateway
       if (isAffected(gatewayId) && !holds(gatewayId)) process.forfeit()
     }
-    await Promise.all(
-      this.#desired
-        .ids()
-        .filter(isAffected)
-        .map((id) => this.#reconcileInTurn(id)),
-    )
+    const affected = this.#desired.ids().filter(isAffected)
+    const reconciled = affected.filter((id) => !owns(id)).map((id) => this.#reconcileInTurn(id))
+    for (const [index, id] of affected.filter((each) => owns(each)).entries()) {
+      if (index % TURN_SIZE === TURN_SIZE - 1) await nextTurn()
+      reconciled.push(this.#reconcileInTurn(id))
+    }
+    await Promise.all(reconciled)
   }
 
   /** Returns the gateways that should run, also those of other instances. */

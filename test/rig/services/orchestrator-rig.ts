@@ -78,6 +78,7 @@ export function orchestratorRig(
     owns,
     holds: owns,
     stopTimeoutMs: 5_000,
+    nextTurn: settle,
     sleep: clock.sleep,
     nowMs: clock.now,
     onEvent: (of: Gateway, event: GatewayProcessEvent) => events.push(`${of.gatewayId} ${event.type}`),
