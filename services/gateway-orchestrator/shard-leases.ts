@@ -230,9 +230,13 @@ export class ShardLeases {
     const changed = [...this.#uses.keys()].filter((shard) => this.#uses[shard] !== (before[shard] ?? 'none'))
     this.#report(changed, before)
     clearTimeout(this.#deadline)
+    // Like the timeout of requests, the timer waits for answers that have arrived; `holds` does not.
     const deadlines = this.#leases.flatMap((lease) => (isRenewable(lease) ? [deadlineOf(lease, bucket.ttlMs)] : []))
     if (deadlines.length > 0) {
-      this.#deadline = setTimeout(() => this.#onDeadline(), Math.max(0, Math.min(...deadlines) - nowMs()))
+      this.#deadline = setTimeout(
+        () => setImmediate(() => this.#onDeadline()),
+        Math.max(0, Math.min(...deadlines) - nowMs()),
+      )
     }
     if (changed.length > 0) await onChange(new Set(changed))
   }

@@ -101,7 +101,16 @@ export class LeaseBucket {
   async #request<T>(send: () => Promise<T>): Promise<T> {
     // While it is disconnected, the client would send the request later.
     if (!this.#client.link.connected) throw new Error('not connected to NATS')
-    return await withSignal(AbortSignal.timeout(Math.ceil(this.#options.ttlMs / 4)), send())
+    const timeoutMs = Math.ceil(this.#options.ttlMs / 4)
+    const timeout = new AbortController()
+    const abort = (): void => timeout.abort(new Error(`no answer from JetStream within ${timeoutMs} ms`))
+    // Node reads sockets before it calls setImmediate's callback: after a blocked event loop the answer may have arrived.
+    const timer = setTimeout(() => setImmediate(abort), timeoutMs)
+    try {
+      return await withSignal(timeout.signal, send())
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   async #ensure(): Promise<StreamInfo> {
