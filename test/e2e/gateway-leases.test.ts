@@ -106,7 +106,9 @@ async function apply(fault: (typeof FAULTS)[number]): Promise<void> {
     case 'nats':
       await rig.nats.kill()
       await publishRound()
-      return await rig.nats.start()
+      await rig.nats.start()
+      // A request of the test itself that is sent before that is lost.
+      return await rig.client.link.untilConnected(new AbortController().signal)
     case 'add':
       await fleet.add(1)
       await publishRound()
