@@ -72,6 +72,27 @@ describe.each([
     await second.stop()
   })
 
+  it('G-8 counts the packet ids of a session over its connections, so that none identifies two messages', async () => {
+    const first = await subscribed()
+    const publisher = await publisherTo(brokerUrl)
+    const packetIds: (number | undefined)[] = []
+    for (const text of ['1', '2']) {
+      await publisher.publish(first.topic, Buffer.from(text))
+      const { message, acknowledge } = await first.messages.next()
+      packetIds.push(message.packetId)
+      acknowledge()
+    }
+    await first.stop()
+    const second = await subscribed({ clientId: first.clientId, topicFilter: first.topicFilter })
+    await publisher.publish(first.topic, Buffer.from('3'))
+    const { message, acknowledge } = await second.messages.next()
+    packetIds.push(message.packetId)
+    acknowledge()
+    const start = packetIds[0] ?? 0
+    expect(packetIds).toEqual([0, 1, 2].map((offset) => ((start + offset - 1) % 65_535) + 1))
+    await second.stop()
+  })
+
   it('G-10 a stop waits until the messages in flight are acknowledged, so that none is delivered again', async () => {
     const first = await subscribed()
     const publisher = await publisherTo(brokerUrl)
