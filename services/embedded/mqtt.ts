@@ -9,7 +9,20 @@ import { listen, type RunServer } from './server.ts'
 
 /** The used part of aedes, which is installed when the graph needs it. */
 interface AedesModule {
-  readonly Aedes: { createBroker(): Promise<Broker> }
+  readonly Aedes: { createBroker(options: BrokerOptions): Promise<Broker> }
+}
+interface BrokerOptions {
+  /** Called when a client connects, before its session is resumed. */
+  preConnect(
+    client: ConnectedClient,
+    packet: { readonly clientId: string; readonly clean: boolean },
+    callback: (error: null, accepted: boolean) => void,
+  ): void
+}
+/** A connection of a client. */
+interface ConnectedClient {
+  /** The packet id of the next message, at first random. */
+  _nextId: number
 }
 interface Broker {
   readonly persistence: { outgoingStream(client: unknown): Readable }
@@ -43,9 +56,41 @@ export const runMqtt: RunServer = async ({ provisionDir, port, ready }, signal) 
 async function createBroker(provisionDir: string): Promise<Broker> {
   const path = createRequire(join(provisionDir, 'package.json')).resolve('aedes')
   const { Aedes }: AedesModule = await import(pathToFileURL(path).href)
-  const broker = await Aedes.createBroker()
+  const nextIds = new SessionPacketIds()
+  const broker = await Aedes.createBroker({
+    preConnect: (client, { clientId, clean }, callback) => {
+      if (clean) nextIds.forget(clientId)
+      else nextIds.share(client, clientId)
+      callback(null, true)
+    },
+  })
   markRedelivered(broker)
   return broker
+}
+
+/**
+ * Lets the connections of a session count their packet ids together. aedes begins with a random one for each connection and finds a
+ * message that is acknowledged by its id alone: if an earlier connection has used the id for a message that is not acknowledged, it
+ * deletes one of the two instead of the other, and a client cannot distinguish them.
+ */
+class SessionPacketIds {
+  readonly #counters = new Map<string, { next: number }>()
+
+  /** Also with connections that are not closed yet. */
+  share(client: ConnectedClient, clientId: string): void {
+    const counter = this.#counters.get(clientId) ?? { next: client._nextId }
+    this.#counters.set(clientId, counter)
+    Object.defineProperty(client, '_nextId', {
+      get: () => counter.next,
+      set: (next: number) => {
+        counter.next = next
+      },
+    })
+  }
+
+  forget(clientId: string): void {
+    this.#counters.delete(clientId)
+  }
 }
 
 /** A message that waits for a session. */
