@@ -19,6 +19,7 @@ it.each<[string, Partial<MqttMessage>]>([
   ['topic', { topic: 'o1/d2' }],
   ['payload', { payload: Buffer.from('21.6') }],
   ['packet id', { packetId: 8 }],
+  ['subscription identifier', { identifiers: [1] }],
 ])('G-8: a message with another %s is another delivery', (_, change) => {
   expect(deliveryOf({ ...message, ...change })).not.toEqual(delivery)
   expect(deliveryOf({ ...message, dup: true })).toEqual(delivery)

@@ -34,9 +34,9 @@ async function begin(duplicateWindowMs: number): Promise<void> {
 /** A connection of a process to a broker; deliveries of one client id have the same identity in all of them. */
 function connect(redeliveries = new Redeliveries(client, producer, stream)) {
   const origin = { clientId: 'c1' }
-  return (packetId: number, text: string, { dup = false, device = 'd1' } = {}): Promise<void> => {
+  return (packetId: number, text: string, { dup = false, device = 'd1', identifier = 1 } = {}): Promise<void> => {
     const payload = Buffer.from(text)
-    const common = { omittedBytes: 0, retain: false, identifiers: [] }
+    const common = { omittedBytes: 0, retain: false, identifiers: [identifier] }
     const message: MqttMessage = { origin, topic: `o1/${device}`, payload, packetId, dup, ...common }
     return redeliveries.store(message, { subject: `${stream}.${device}`, body: payload }, signal)
   }
@@ -74,6 +74,14 @@ it('G-8: a message without DUP is stored, also if the broker uses its packet id 
   // Such a packet id identifies no message: a second row instead of a lost one.
   await connect()(1, 'equal', again)
   expect(await stored()).toHaveLength(4)
+})
+
+it('G-8: a redelivered message is stored if an equal one had its packet id before the subscription was renewed', async () => {
+  await connect()(1, 'equal', { identifier: 1 })
+  await connect()(1, 'equal', { identifier: 2, dup: true })
+  expect(await stored()).toEqual(['equal', 'equal'])
+  await connect()(1, 'equal', { identifier: 2, dup: true })
+  expect(await stored()).toHaveLength(2)
 })
 
 it('G-8: a message that is delivered again while the first delivery waits is stored once, by whichever process', async () => {
