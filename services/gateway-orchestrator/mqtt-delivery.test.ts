@@ -12,7 +12,7 @@ const message: MqttMessage = {
   retain: false,
   identifiers: [],
 }
-const delivery = deliveryOf(message) ?? { client: '', packetId: 0, hash: '' }
+const delivery = deliveryOf(message) ?? { source: '', packetId: 0, hash: '' }
 
 it.each<[string, Partial<MqttMessage>]>([
   ['client id', { origin: { clientId: 'ponix-g2-0' } }],
@@ -42,7 +42,7 @@ it.each([
   ['stored', [delivery]],
   ['stored', [{ ...other, packetId: 6 }, delivery, { ...other, packetId: 8 }]],
   ['absent', [{ ...delivery, packetId: 6 }]],
-  ['absent', [{ ...delivery, client: 'another' }]],
+  ['absent', [{ ...delivery, source: 'another' }]],
   // The packet id was used again for another message.
   ['absent', [other]],
   ['unclear', [delivery, delivery]],

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
-import type { MqttMessage, MqttOrigin } from '../../src/mqtt/message.ts'
+import type { MqttMessage } from '../../src/mqtt/message.ts'
 
-/** The header of a raw envelope that says from which delivery of the broker it is: `{client}.{packet id}.{hash} {receipt}`. */
+/** The header of a raw envelope that says from which delivery of the broker it is: `{source}.{packet id}.{hash} {receipt}`. */
 export const MQTT_DELIVERY_HEADER = 'Ponix-Mqtt'
 
 /** What is the same each time that the broker delivers one message. */
 export interface MqttDelivery {
-  /** A hash of the client id. */
-  readonly client: string
+  /** A hash of the client id and the subscription identifiers, within which a packet id identifies a message. */
+  readonly source: string
   readonly packetId: number
   /** A hash of the topic and the payload. */
   readonly hash: string
@@ -18,24 +18,22 @@ export interface StoredDelivery extends MqttDelivery {
   readonly receipt: string
 }
 
-const CLIENT_LENGTH = 8
+const SOURCE_LENGTH = 8
 const HASH_LENGTH = 16
-/** The hashes of the client ids of connections. */
-const clients = new WeakMap<MqttOrigin, string>()
 
 /** Returns what identifies a message; undefined at QoS 0, which the broker does not deliver again. */
-export function deliveryOf({ origin, packetId, topic, payload }: MqttMessage): MqttDelivery | undefined {
+export function deliveryOf(message: MqttMessage): MqttDelivery | undefined {
+  const { origin, packetId, topic, payload, identifiers } = message
   if (packetId === undefined) return undefined
-  const client =
-    clients.get(origin) ?? createHash('sha256').update(origin.clientId).digest('base64url').slice(0, CLIENT_LENGTH)
-  clients.set(origin, client)
+  const session = [origin.clientId, ...identifiers].join('\0')
+  const source = createHash('sha256').update(session).digest('base64url').slice(0, SOURCE_LENGTH)
   // No topic contains U+0000 (MQTT 3.1.1, 4.7.3).
   const hash = createHash('sha256').update(`${topic}\0`).update(payload).digest('base64url').slice(0, HASH_LENGTH)
-  return { client, packetId, hash }
+  return { source, packetId, hash }
 }
 
-export function deliveryId({ client, packetId, hash }: MqttDelivery): string {
-  return `${client}.${packetId}.${hash}`
+export function deliveryId({ source, packetId, hash }: MqttDelivery): string {
+  return `${source}.${packetId}.${hash}`
 }
 
 export function encodeStoredDelivery(stored: StoredDelivery): string {
@@ -44,9 +42,9 @@ export function encodeStoredDelivery(stored: StoredDelivery): string {
 
 /** Reads the header; undefined if it is absent or not of this form. */
 export function decodeStoredDelivery(header: string): StoredDelivery | undefined {
-  const [, client, packetId, hash, receipt] = /^([\w-]+)\.(\d{1,5})\.([\w-]+) (\S+)$/.exec(header) ?? []
-  if (client === undefined || packetId === undefined || hash === undefined || receipt === undefined) return undefined
-  return { client, packetId: Number(packetId), hash, receipt }
+  const [, source, packetId, hash, receipt] = /^([\w-]+)\.(\d{1,5})\.([\w-]+) (\S+)$/.exec(header) ?? []
+  if (source === undefined || packetId === undefined || hash === undefined || receipt === undefined) return undefined
+  return { source, packetId: Number(packetId), hash, receipt }
 }
 
 /** `stored`: the stream has the message. `absent`: it has not. `unclear`: the packet id says nothing. */
@@ -58,7 +56,7 @@ export type Verdict = 'stored' | 'absent' | 'unclear'
  * to successive messages, which then are in the stream several times, and an equal reading is a further one: `unclear`.
  */
 export function verdictOf(delivery: MqttDelivery, newest: readonly MqttDelivery[]): Verdict {
-  const same = newest.filter(({ client, packetId }) => client === delivery.client && packetId === delivery.packetId)
+  const same = newest.filter(({ source, packetId }) => source === delivery.source && packetId === delivery.packetId)
   if (same.length > 1) return 'unclear'
   return same[0]?.hash === delivery.hash ? 'stored' : 'absent'
 }

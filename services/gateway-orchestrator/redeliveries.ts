@@ -29,8 +29,8 @@ const redelivered = new Counter({
 })
 
 /**
- * Stores a message once although brokers deliver at least once (QoS 1). Its identity is the client id, the packet id, topic and payload,
- * which a broker repeats when it delivers the message again, marked with DUP. Two things recognize a second copy: JetStream, because the
+ * Stores a message once although brokers deliver at least once (QoS 1). Its identity is the client id, the subscription identifiers (MQTT
+ * 5), the packet id, topic and payload, which a broker repeats when it delivers the message again, marked with DUP. Two things recognize a second copy: JetStream, because the
  * message id is a hash of the identity, within the duplicate window of the stream; and, for a message with DUP, a look-up of the
  * newest messages of the device, whose header has the identity, before it is published. The first has no gap in time but a limit, the second
  * has no limit but a gap.
@@ -48,8 +48,11 @@ const redelivered = new Counter({
  *
  * A message without DUP is always stored. If JetStream takes it for one that it has, the header of that one shows whether it is this
  * message, sent again to NATS, or another one, whose packet id the broker used again within the duplicate window: then it is published
- * with a random id. A message with DUP is lost only if its device had sent the same payload before under the same packet id, as the
- * only one of its newest messages with it: with a broker that counts, 65,535 messages of the session earlier.
+ * with a random id. A message with DUP is lost only if an equal one of its device, the only one of its newest messages with the same
+ * packet id, has the same identifiers. With MQTT 5 the identifiers change with each connection and before a packet id comes again
+ * (`nextPeriod`), so that this needs a broker that gives a packet id again immediately, or begins to count them again for messages that
+ * it kept while it was disconnected. With MQTT 3.1.1, which has no identifiers, it needs a broker that begins to count them again, for a
+ * connection or after the loss of a session, or 65,535 messages of the session within the minute of the look-up.
  */
 export class Redeliveries {
   readonly #client: NatsClient

@@ -11,7 +11,7 @@ import type { InFlightBudget } from './in-flight-budget.ts'
 import type { MqttMessage } from './message.ts'
 import { ConnectionRefused } from './reason-codes.ts'
 import { type MqttSubscription, Subscriber } from './subscriber.ts'
-import { type Topic, Topics } from './topics.ts'
+import { identifierOf, nextPeriod, type Topic, Topics } from './topics.ts'
 
 const ignored = new Counter({
   name: 'ponix_mqtt_ignored_messages_total',
@@ -39,6 +39,8 @@ interface Link {
   readonly subscribed: Map<string, Promise<void>>
   /** The messages that match no subscription. */
   readonly unclaimed: Set<Unclaimed>
+  /** The number of messages since the subscription identifiers have changed. */
+  received: number
 }
 
 interface Unclaimed {
@@ -61,6 +63,8 @@ const CHECK_MS = 5000
 const END_SESSION_MS = 2000
 /** The number of subscriptions that are requested at the same time. */
 const SUBSCRIBE_BATCH = 1000
+/** The number of messages after which the subscription identifiers change: less than there are packet ids, 65,535. */
+const PERIOD_MESSAGES = 16_384
 
 /**
  * A persistent session at a broker: one connection, which is opened again without end after it was lost, with the subscriptions of one
@@ -77,6 +81,8 @@ export class MqttSession {
   #ending: Promise<void> | undefined
   readonly #checks = new Map<string, Promise<void>>()
   #link: Link | undefined
+  /** The period of the subscription identifiers. */
+  #period = nextPeriod()
   #isRunning = false
   /** Aborts when the last subscriber leaves. */
   #unused = new AbortController()
@@ -230,18 +236,15 @@ export class MqttSession {
   async #serve(connection: MqttConnection): Promise<void> {
     const { budget, owner } = this.#options
     const acks = new AckQueue({ connection, budget, owner })
-    const link: Link = { connection, acks, subscribed: new Map(), unclaimed: new Set() }
+    const link: Link = { connection, acks, subscribed: new Map(), unclaimed: new Set(), received: 0 }
     this.#link = link
     this.#holdUntilMs = performance.now() + HOLD_MS
     const timer = setTimeout(() => this.#dropUnclaimed(link), HOLD_MS)
     connection.listen((message) => this.#route(link, message))
     if (this.#subscribers.size === 0) void connection.end()
     for (const filter of this.#topics.removed) void this.#unsubscribe(link, filter)
-    const topics = this.#topics.all()
-    for (let start = 0; start < topics.length; start += SUBSCRIBE_BATCH) {
-      const batch = topics.slice(start, start + SUBSCRIBE_BATCH)
-      await Promise.all(batch.map((topic) => this.#subscribeTopic(link, topic, topic.subscribers)))
-    }
+    this.#period = nextPeriod(this.#period)
+    await this.#subscribeAll(link)
     const reason = await connection.closed
     clearTimeout(timer)
     if (this.#link === link) this.#link = undefined
@@ -253,15 +256,32 @@ export class MqttSession {
     }
   }
 
+  async #subscribeAll(link: Link): Promise<void> {
+    const topics = this.#topics.all()
+    for (let start = 0; start < topics.length; start += SUBSCRIBE_BATCH) {
+      const batch = topics.slice(start, start + SUBSCRIBE_BATCH)
+      await Promise.all(batch.map((topic) => this.#subscribeTopic(link, topic, topic.subscribers)))
+    }
+  }
+
+  /** Subscribes again with other identifiers, before the broker uses a packet id again. With MQTT 3.1.1 there are none. */
+  #beginPeriod(link: Link): void {
+    link.received = 0
+    if (link.connection.version !== 5) return
+    this.#period = nextPeriod(this.#period)
+    link.subscribed.clear()
+    void this.#subscribeAll(link)
+  }
+
   async #subscribeTopic(link: Link, topic: Topic, subscribers: Iterable<Subscriber>): Promise<void> {
-    const { filter, identifier } = topic
+    const { filter } = topic
     const retained = [...topic.subscribers].some(({ subscription }) => subscription.retained)
     const qos = [...topic.subscribers].every(({ subscription }) => subscription.qos === 0) ? 0 : 1
     const affected = [...subscribers]
     try {
       let granted = link.subscribed.get(filter)
       if (granted === undefined) {
-        granted = link.connection.subscribe(filter, identifier, retained, qos)
+        granted = link.connection.subscribe(filter, identifierOf(topic, this.#period), retained, qos)
         link.subscribed.set(filter, granted)
       }
       await granted
@@ -275,6 +295,8 @@ export class MqttSession {
   }
 
   #route(link: Link, message: MqttMessage): void {
+    link.received += 1
+    if (link.received === PERIOD_MESSAGES) this.#beginPeriod(link)
     const entry = link.acks.add(message)
     if (this.#deliver(link, message, entry)) return
     const isRemoved = performance.now() >= this.#holdUntilMs || this.#topics.isOfRemoved(message)

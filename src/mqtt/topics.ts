@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomInt } from 'node:crypto'
 import type { MqttMessage } from './message.ts'
 import type { Subscriber } from './subscriber.ts'
 import { TopicTree } from './topic-tree.ts'
@@ -6,7 +6,8 @@ import { TopicTree } from './topic-tree.ts'
 /** The subscribers of a topic filter. */
 export interface Topic {
   readonly filter: string
-  readonly identifier: number
+  /** Stable, so that the subscription identifiers of every period name the filter. */
+  readonly key: number
   readonly subscribers: Set<Subscriber>
 }
 
@@ -37,7 +38,7 @@ export class Topics {
     const { topicFilter: filter } = subscriber.subscription
     let topic = this.#topics.get(filter)
     if (topic === undefined) {
-      topic = { filter, identifier: identifierOf(filter), subscribers: new Set() }
+      topic = { filter, key: keyOf(filter), subscribers: new Set() }
       this.#topics.set(filter, topic)
       this.#tree.add(filter, topic)
     }
@@ -73,7 +74,7 @@ export class Topics {
   match({ topic, identifiers }: MqttMessage): readonly Topic[] {
     const matching = this.#tree.match(topic)
     if (matching.length < 2 || identifiers.length === 0) return matching
-    const named = matching.filter(({ identifier }) => identifiers.includes(identifier))
+    const named = matching.filter(({ key }) => identifiers.some((identifier) => identifier % KEYS === key))
     return named.length > 0 ? named : matching
   }
 
@@ -83,7 +84,22 @@ export class Topics {
   }
 }
 
-/** Returns the subscription identifier of a filter (MQTT 5, 3.8.2.1.2): from 1 to 268,435,455, and stable, because the broker stores it. */
-function identifierOf(filter: string): number {
-  return (createHash('sha256').update(filter).digest().readUInt32BE(0) % 0xf_ff_ff_ff) + 1
+const KEYS = 0x1_00_00
+const PERIODS = 0xf_ff
+
+/**
+ * Returns a period other than the one before, the first at random. A broker stores the subscription identifier with a message, so that
+ * messages to which it gives the same packet id in different periods can be distinguished, also by another process.
+ */
+export function nextPeriod(before?: number): number {
+  return before === undefined ? randomInt(1, PERIODS + 1) : (before % PERIODS) + 1
+}
+
+/** Returns a subscription identifier: from 1 to 268,435,455 (MQTT 5, 3.8.2.1.2). */
+export function identifierOf({ key }: Topic, period: number): number {
+  return period * KEYS + key
+}
+
+function keyOf(filter: string): number {
+  return createHash('sha256').update(filter).digest().readUInt16BE(0)
 }
