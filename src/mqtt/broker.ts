@@ -25,6 +25,11 @@ export function credentialsOf(broker: GatewayBroker): { readonly username?: stri
   return { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) }
 }
 
+/** Returns a text that differs for other credentials. It has secrets. */
+export function credentialsKey(broker: GatewayBroker | undefined): string {
+  return JSON.stringify([broker?.password, broker?.ca, broker?.cert, broker?.key])
+}
+
 /** Returns the broker and the user as a text, without secrets. Throws a GatewayConfigError for an invalid client certificate. */
 export function identityOf(broker: GatewayBroker): string {
   const { protocol, host, port } = brokerAddress(broker.brokerUrl)

@@ -6,8 +6,10 @@ import type { GatewayBroker } from '../domain/gateway-config.ts'
 import { retryDelayMs } from '../domain/gateway-orchestration/retry.ts'
 import { AckQueue, type Entry } from './ack-queue.ts'
 import type { BrokerVersions } from './broker-versions.ts'
+import { credentialsKey } from './broker.ts'
 import type { MqttConnection } from './connection.ts'
 import type { InFlightBudget } from './in-flight-budget.ts'
+import type { Link } from './link.ts'
 import type { MqttMessage } from './message.ts'
 import { ConnectionRefused } from './reason-codes.ts'
 import { type MqttSubscription, Subscriber } from './subscriber.ts'
@@ -29,23 +31,6 @@ export interface SessionOptions {
   readonly budget: InFlightBudget
   /** Whose share of the budget the session uses. */
   readonly owner: string
-}
-
-/** The state of one connection. */
-interface Link {
-  readonly connection: MqttConnection
-  readonly acks: AckQueue
-  /** The filters that are, or are being, subscribed. */
-  readonly subscribed: Map<string, Promise<void>>
-  /** The messages that match no subscription. */
-  readonly unclaimed: Set<Unclaimed>
-  /** The number of messages since the subscription identifiers have changed. */
-  received: number
-}
-
-interface Unclaimed {
-  readonly message: MqttMessage
-  readonly entry: Entry
 }
 
 /** Half of the longest delay before the first reconnect; doubled for each further one, up to a minute, with jitter. */
@@ -385,8 +370,4 @@ export class MqttSession {
     this.#failures += 1
     this.#nextAttemptAtMs = performance.now() + retryDelayMs(this.#failures + 1, RECONNECT_MS, Math.random())
   }
-}
-
-function credentialsKey(broker: GatewayBroker | undefined): string {
-  return JSON.stringify([broker?.password, broker?.ca, broker?.cert, broker?.key])
 }
