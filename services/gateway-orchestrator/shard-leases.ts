@@ -18,7 +18,7 @@ export interface ShardLeasesOptions {
   /** Unique for each start of the program. */
   readonly instance: string
   readonly shards: number
-  readonly bucket: LeaseBucket
+  readonly bucket: Pick<LeaseBucket, 'name' | 'ttlMs' | 'open' | 'keys' | 'get' | 'put' | 'compareAndSet' | 'delete'>
   readonly logger: Logger
   /** A clock that only goes forward. */
   readonly nowMs: () => number
