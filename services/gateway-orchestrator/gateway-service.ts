@@ -101,7 +101,8 @@ export class GatewayService {
       sleep: (ms: number, signal: AbortSignal) => sleep(ms, undefined, { signal }),
     }
     const [store, instance] = [this.#store, this.#instanceName]
-    const reports = new ConnectionReports({ store, connections: parts.connections, instance, owns, ...clock, logger })
+    const { connections } = parts
+    const reports = new ConnectionReports({ store, connections, instance, owns: holds, ...clock, logger })
     this.#reports = reports
     this.#orchestrator = new GatewayOrchestrator({
       store,

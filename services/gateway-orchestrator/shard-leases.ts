@@ -54,7 +54,7 @@ export class ShardLeases {
   readonly #releases = new Set<Promise<void>>()
   /** The last round of renewals. */
   #renewal: Promise<void> | undefined
-  /** What the runners of each shard have been told. */
+  /** The last state that `onChange` has reported. */
   #uses: readonly Use[] = []
   #heartbeatAtMs = -Infinity
   #heartbeat = 0
@@ -67,14 +67,14 @@ export class ShardLeases {
     this.#leases = Array.from({ length: options.shards }, () => NONE)
   }
 
-  /** Returns whether the runner of a gateway must run at this moment. */
+  /** Returns whether the runner of a gateway must run. `onChange` follows each change; a lease that is late can still be renewed. */
   owns(gatewayId: string): boolean {
-    return this.#useOf(this.#leaseOf(gatewayId)) === 'run'
+    return this.#uses[this.#shardOf(gatewayId)] === 'run'
   }
 
   /** Returns whether the runner of a gateway may publish at this moment. */
   holds(gatewayId: string): boolean {
-    return this.#useOf(this.#leaseOf(gatewayId)) !== 'none'
+    return this.#useOf(this.#leases[this.#shardOf(gatewayId)] ?? NONE) !== 'none'
   }
 
   /** Creates the bucket; call it before `run`. */
@@ -263,8 +263,8 @@ export class ShardLeases {
     void this.#apply()
   }
 
-  #leaseOf(gatewayId: string): Lease {
-    return this.#leases[shardOf(gatewayId, this.#options.shards)] ?? NONE
+  #shardOf(gatewayId: string): number {
+    return shardOf(gatewayId, this.#options.shards)
   }
 
   #useOf(lease: Lease): Use {
