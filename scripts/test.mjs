@@ -9,7 +9,13 @@ import { say, setUp } from './setup.mjs'
 import { runTool } from './tools.mjs'
 
 /** Programs of the system that the tests run → the Debian packages that contain them. */
-const systemPackages = { 'systemd-analyze': 'systemd', perl: 'perl', script: 'bsdutils', mosquitto: 'mosquitto' }
+const systemPackages = {
+  'systemd-analyze': 'systemd',
+  perl: 'perl',
+  script: 'bsdutils',
+  mosquitto: 'mosquitto',
+  openssl: 'openssl',
+}
 
 await setUp()
 installSystemPackages()
