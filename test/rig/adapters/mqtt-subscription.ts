@@ -74,13 +74,17 @@ export interface SubscribeOptions {
   readonly topicFilter: string
   readonly retained?: boolean
   readonly isRemoved?: boolean
+  readonly finishUntil?: AbortSignal
 }
 
 /** Subscribes by a function such as `MqttSession.subscribe`. */
 type Subscribe = (subscription: MqttSubscription, signal: AbortSignal) => Promise<void>
 
 /** Returns a subscription whose messages a test acknowledges; `stop` resolves when it has ended. */
-export function subscribe(by: Subscribe, { retained = false, isRemoved = false, ...place }: SubscribeOptions) {
+export function subscribe(
+  by: Subscribe,
+  { retained = false, isRemoved = false, finishUntil = new AbortController().signal, ...place }: SubscribeOptions,
+) {
   const messages = new Queue<Received>()
   const states = new Queue<string>()
   const abort = new AbortController()
@@ -91,7 +95,7 @@ export function subscribe(by: Subscribe, { retained = false, isRemoved = false, 
       new Promise((acknowledge, fail) => {
         messages.push({ message, text: Buffer.from(message.payload).toString(), acknowledge, fail })
       }),
-    finishUntil: new AbortController().signal,
+    finishUntil,
     isRemoved: () => isRemoved,
     onSubscribed: () => states.push('subscribed'),
     onInterrupted: (reason: string) => states.push(`interrupted: ${reason}`),
