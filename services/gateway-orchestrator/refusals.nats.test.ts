@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { gateway, GatewayRig, WAIT } from '../../test/rig/services/gateway-rig.ts'
+import { ScriptedBroker } from '../../test/rig/services/scripted-broker.ts'
 
 let rig: GatewayRig
 
@@ -44,4 +45,25 @@ test('G-17: messages that cannot be envelopes are counted per gateway and reason
   const logged = service.lines.filter((line) => line['gateway_id'] === id && line.msg.includes('refused'))
   expect(logged).toMatchObject([{ level: 'warn', organization_id: 'o1', refused: 1 }])
   expect(logged[0]?.msg).toContain('invalid topic "o2/d1"')
+})
+
+test('G-17: a message that cannot be an envelope and is delivered again is one dead letter', async () => {
+  const broker = await ScriptedBroker.start('serve')
+  onTestFinished(() => broker[Symbol.asyncDispose]())
+  const poison = { topic: 'o1', payload: 'poison' }
+  let isAgain = false
+  broker.onSubscribed = (connection) => connection.publish(1, { ...poison, dup: isAgain })
+  broker.onAcknowledged = (connection, id) => {
+    if (!isAgain) {
+      // As if the acknowledgement were lost.
+      isAgain = true
+      connection.drop()
+    } else if (id === 1) connection.publish(2, { topic: 'o1', payload: 'another' })
+  }
+  const gatewayConfig = { broker_url: broker.url, topic: '#' }
+  await rig.insert(gateway('again', 1, { gatewayType: 'mqtt', gatewayConfig }))
+  await rig.serve()
+  await expect.poll(() => broker.acknowledged, WAIT).toEqual([1, 1, 2])
+  const letters = await rig.stored('dead_letters')
+  expect(letters.map(({ body }) => Buffer.from(body).toString())).toEqual(['poison', 'another'])
 })
