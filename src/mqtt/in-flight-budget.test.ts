@@ -38,22 +38,22 @@ it('B-2: the messages of many connections of an organization stay within its sha
   const budget = new InFlightBudget({ bytes: LIMIT })
   const sessions = new MqttSessions(() => KIB * KIB, budget)
   const flooded = await flood(sessions)
-  await expect.poll(() => budget.waiting, { timeout: 20_000 }).toBe(CONNECTIONS)
+  await expect.poll(() => budget.waiting, { timeout: 50_000 }).toBe(CONNECTIONS)
   // Half of the limit, and the last message of each connection.
   expect(budget.bytes).toBeLessThanOrEqual(LIMIT / 2 + CONNECTIONS * (PAYLOAD.length + KIB))
   const other = await receiver(sessions, 'other', 0)
   await acknowledgeAll(other)
   await Promise.all(flooded.map(acknowledgeAll))
-  await expect.poll(() => [budget.bytes, budget.waiting], { timeout: 20_000 }).toEqual([0, 0])
+  await expect.poll(() => [budget.bytes, budget.waiting], { timeout: 50_000 }).toEqual([0, 0])
   const acknowledged = () => flooded.map(({ broker }) => broker.acknowledged.length)
-  await expect.poll(acknowledged, { timeout: 20_000 }).toEqual(flooded.map(() => MESSAGES))
+  await expect.poll(acknowledged, { timeout: 50_000 }).toEqual(flooded.map(() => MESSAGES))
 })
 
 it('B-2: a connection whose organization uses its share receives one message, so that none is stopped by another', async () => {
   const budget = new InFlightBudget({ bytes: LIMIT })
   const sessions = new MqttSessions(() => KIB * KIB, budget)
   await flood(sessions)
-  await expect.poll(() => budget.waiting, { timeout: 20_000 }).toBe(CONNECTIONS)
+  await expect.poll(() => budget.waiting, { timeout: 50_000 }).toBe(CONNECTIONS)
   const late = await receiver(sessions, 'flood', CONNECTIONS)
   await acknowledgeAll(late)
 })
@@ -70,5 +70,5 @@ it('B-2: what handlers have counts until they end, also after its connection is 
   const bytes = budget.bytes
   expect(bytes).toBeGreaterThanOrEqual(8 * PAYLOAD.length)
   for (const { acknowledge } of held) acknowledge()
-  await expect.poll(() => budget.bytes, { timeout: 20_000 }).toBeLessThanOrEqual(bytes - 8 * PAYLOAD.length)
+  await expect.poll(() => budget.bytes, { timeout: 50_000 }).toBeLessThanOrEqual(bytes - 8 * PAYLOAD.length)
 })

@@ -166,13 +166,22 @@ export class MqttSession {
     this.#detach(subscriber)
     this.#subscribers.delete(subscriber)
     if (subscriber.isLeaving) this.#leaving -= 1
-    if (this.#subscribers.size > 0) return
+    if (this.#subscribers.size > 0) return this.#redeliver(subscriber)
     this.#unused.abort()
     const link = this.#link
     this.#link = undefined
     if (link === undefined) return
     this.#ending = this.#endConnection(link.connection, !this.#topics.hasKept)
     await this.#ending
+  }
+
+  /**
+   * Closes the connection if a subscriber left messages that are not stored: acknowledgements are in order, so those of the other
+   * subscribers would wait for these without end.
+   */
+  #redeliver({ hasUnhandled }: Subscriber): void {
+    if (!hasUnhandled || this.#subscribers.size === this.#leaving) return
+    void this.#link?.connection.end({ reason: 'a gateway of the session stopped before its messages were stored' })
   }
 
   async #endConnection(connection: MqttConnection, endsSession: boolean): Promise<void> {
@@ -219,8 +228,7 @@ export class MqttSession {
 
   /** Resolves when the connection is lost. */
   async #serve(connection: MqttConnection): Promise<void> {
-    const { budget, owner } = this.#options
-    const acks = new AckQueue({ connection, budget, owner })
+    const acks = new AckQueue({ connection, ...this.#options })
     const link: Link = { connection, acks, subscribed: new Map(), unclaimed: new Set(), received: 0 }
     this.#link = link
     this.#holdUntilMs = performance.now() + HOLD_MS

@@ -45,6 +45,8 @@ export class Subscriber {
   #isSubscribed = false
   readonly #abort = new AbortController()
   readonly #waiting = new Fifo<Task>()
+  /** The messages of the connection that no handler has handled. */
+  readonly #unhandled = new Set<Task>()
   #active = 0
   #unacknowledged = 0
   #interruption: string | undefined
@@ -63,7 +65,7 @@ export class Subscriber {
 
   end(error?: unknown): void {
     this.#abort.abort()
-    this.drop()
+    this.#dropWaiting()
     this.#end(error)
   }
 
@@ -88,7 +90,9 @@ export class Subscriber {
    */
   handle(message: MqttMessage, onEnded: (isHandled: boolean) => void): void {
     this.#unacknowledged += 1
-    this.#waiting.push({ message, onEnded })
+    const task = { message, onEnded }
+    this.#unhandled.add(task)
+    this.#waiting.push(task)
     this.#next()
   }
 
@@ -97,9 +101,15 @@ export class Subscriber {
     if (this.#unacknowledged === 0) this.#onIdle?.()
   }
 
-  /** Drops the messages that no handler has, because their connection is lost or the subscription ends. */
+  /** Whether there are messages that only the broker can deliver again, once the subscription has ended. */
+  get hasUnhandled(): boolean {
+    return this.#unhandled.size > 0
+  }
+
+  /** Drops the messages that no handler has, because their connection is lost. */
   drop(): void {
-    for (const { onEnded } of this.#waiting.drain()) onEnded(false)
+    this.#dropWaiting()
+    this.#unhandled.clear()
   }
 
   /** Resolves when all messages are acknowledged, at `finishUntil`, or after the time; then the handlers are aborted. */
@@ -121,11 +131,17 @@ export class Subscriber {
     }
   }
 
-  async #handle({ message, onEnded }: Task): Promise<void> {
+  #dropWaiting(): void {
+    for (const { onEnded } of this.#waiting.drain()) onEnded(false)
+  }
+
+  async #handle(task: Task): Promise<void> {
+    const { message, onEnded } = task
     let isHandled = false
     try {
       await this.subscription.onMessage(message, this.#abort.signal)
       isHandled = true
+      this.#unhandled.delete(task)
     } catch (error) {
       // While the subscription ends, its messages stay unacknowledged.
       if (this.isLeaving) this.#onIdle?.()
