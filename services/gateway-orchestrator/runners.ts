@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { Gateway } from '../../src/domain/entities.ts'
 import { MappingError, messageOf, PublishError } from '../../src/domain/errors.ts'
 import { gatewayBrokerConfig, type GatewayType } from '../../src/domain/gateway-config.ts'
@@ -20,6 +20,7 @@ import { subjectToken } from '../../src/nats/publisher/publication.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { type MessageSource, networkSource, topicSource, UnknownDeviceError } from './message-source.ts'
+import { deliveryId, deliveryOf } from './mqtt-delivery.ts'
 import type { Redeliveries } from './redeliveries.ts'
 import type { RefusedMessages } from './refused-messages.ts'
 import { UnknownDevices } from './unknown-devices.ts'
@@ -206,17 +207,31 @@ async function refuse(
   { refused, rawStream, unknownDevices }: MqttRunnerParts,
   { gateway: { gatewayId, organizationId }, signal }: GatewayRun,
   cause: RefusalReason,
-  { topic, payload, omittedBytes }: MqttMessage,
+  message: MqttMessage,
   error: unknown,
 ): Promise<void> {
+  const { topic, payload, omittedBytes } = message
   const reason = `gateway ${gatewayId}: ${messageOf(error)}`
-  const letter = { service: 'gateway-orchestrator', stream: rawStream, subject: topic, messageId: randomUUID(), reason }
+  const messageId = letterIdOf(gatewayId, message)
+  const letter = { service: 'gateway-orchestrator', stream: rawStream, subject: topic, messageId, reason }
   if (!(error instanceof UnknownDeviceError))
     return await refused.store(organizationId, { ...letter, body: payload, omittedBytes, cause }, signal)
   const { endDeviceId: externalId } = error.envelope
   if (!unknownDevices.admit(organizationId, externalId)) return refused.drop(cause)
   const body = encodeRawEnvelope(error.envelope)
   await refused.store(organizationId, { ...letter, body, cause, externalId }, signal)
+}
+
+/**
+ * Returns the id of a dead letter, the same for a message that the broker delivers again. JetStream suppresses the second copy, as it does
+ * with a later message of the same content and packet id within its duplicate window.
+ */
+function letterIdOf(gatewayId: string, message: MqttMessage): string {
+  const delivery = deliveryOf(message)
+  if (delivery === undefined) return randomUUID()
+  return createHash('sha256')
+    .update(`${gatewayId}\n${deliveryId(delivery)}`)
+    .digest('base64url')
 }
 
 /** Returns whether a redelivery by the broker would fail again. */
