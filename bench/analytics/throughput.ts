@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { join } from 'node:path'
 import { compare, type Figure, median } from '../report/figures.ts'
 import type { BenchOptions } from '../report/report.ts'
-import { BenchProgram, PROFILE } from '../rig/program.ts'
-import { type PipelineStage, ORGANIZATION } from '../rig/pipeline-stage.ts'
+import { PROFILE } from '../rig/program.ts'
+import { inBatches, type PipelineStage, ORGANIZATION } from '../rig/pipeline-stage.ts'
 
 const ENVELOPES = 200_000
 const DEVICES = 100
@@ -73,13 +72,9 @@ export async function measureThroughput(
 }
 
 async function publishBacklog(stage: PipelineStage): Promise<void> {
-  const TOGETHER = 10_000
-  for (let from = 0; from < ENVELOPES; from += TOGETHER) {
-    const numbers = Array.from({ length: TOGETHER }, (_, index) => from + index)
-    await Promise.all(
-      numbers.map((n) => stage.publishRaw(ORGANIZATION, `throughput-${n % DEVICES}`, PAYLOAD, `backlog-${n}`)),
-    )
-  }
+  await inBatches(ENVELOPES, 10_000, (n) =>
+    stage.publishRaw(ORGANIZATION, `throughput-${n % DEVICES}`, PAYLOAD, `backlog-${n}`),
+  )
 }
 
 async function runOurs(stage: PipelineStage, profile: boolean): Promise<Run> {
@@ -106,11 +101,6 @@ async function whenStored({ nats }: PipelineStage): Promise<number> {
 async function runContender(stage: PipelineStage, part: 'consume' | 'insert'): Promise<number> {
   if (part === 'consume') await stage.rewind()
   else await stage.clickhouse.client.command({ query: 'TRUNCATE TABLE processed_envelope_rows' })
-  const path = join(stage.root, '.ponix/bench/programs/analytics-contender.js')
-  const contender = new BenchProgram([path, part], stage.environment({ BENCH_ENVELOPES: String(ENVELOPES) }))
-  const done = contender.logLine('"done"')
-  const start = await contender.logLine('"started"')
-  const ms = (await done) - start
-  await contender.stop()
+  const { ms } = await stage.runContender('analytics-contender', part, { BENCH_ENVELOPES: String(ENVELOPES) })
   return ms
 }

@@ -1,10 +1,9 @@
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connectAsync } from 'mqtt'
 import { compare, type Figure, median } from '../report/figures.ts'
 import type { BenchOptions } from '../report/report.ts'
-import { ORGANIZATION, type PipelineStage, sensorPayload } from '../rig/pipeline-stage.ts'
-import { BenchProgram, PROFILE } from '../rig/program.ts'
+import { inBatches, ORGANIZATION, type PipelineStage, sensorPayload } from '../rig/pipeline-stage.ts'
+import { PROFILE } from '../rig/program.ts'
 
 const MESSAGES = 20_000
 const DEVICES = 10
@@ -56,14 +55,10 @@ export async function measureThroughput(
 
 /** Publishes the messages of a round; resolves when the broker has acknowledged them. */
 async function publish(brokerUrl: string): Promise<void> {
-  const TOGETHER = 1000
   const client = await connectAsync(brokerUrl)
-  for (let from = 0; from < MESSAGES; from += TOGETHER) {
-    const numbers = Array.from({ length: TOGETHER }, (_, index) => from + index)
-    await Promise.all(
-      numbers.map((n) => client.publishAsync(`${ORGANIZATION}/gateway-${n % DEVICES}`, sensorPayload(n), { qos: 1 })),
-    )
-  }
+  await inBatches(MESSAGES, 1000, (n) =>
+    client.publishAsync(`${ORGANIZATION}/gateway-${n % DEVICES}`, sensorPayload(n), { qos: 1 }),
+  )
   await client.endAsync()
 }
 
@@ -88,14 +83,7 @@ async function whenStored(stage: PipelineStage, messages: number): Promise<void>
 }
 
 async function runContender(stage: PipelineStage, part: 'subscribe' | 'publish', messages: number): Promise<Run> {
-  const path = join(stage.root, '.ponix/bench/programs/gateway-contender.js')
   const variables = { BENCH_MESSAGES: String(messages), BENCH_BROKER: stage.mqttUrl, BENCH_ORGANIZATION: ORGANIZATION }
-  const contender = new BenchProgram([path, part], stage.environment(variables))
-  const done = contender.logLine('"done"')
-  const start = await contender.logLine('"started"')
-  const before = contender.processorMs
-  const ms = (await done) - start
-  const micros = ((contender.processorMs - before) / messages) * 1000
-  await contender.stop()
-  return { ms, micros }
+  const { ms, processorMs } = await stage.runContender('gateway-contender', part, variables)
+  return { ms, micros: (processorMs / messages) * 1000 }
 }

@@ -101,6 +101,22 @@ export class PipelineStage {
     return new BenchProgram([...flags, join(this.root, `dist/${service}.js`)], this.environment(more))
   }
 
+  /**
+   * Runs a part of a program of the bench, to compare with. Returns the time between its log lines `started` and `done`, and the processor
+   * time meanwhile, in ms.
+   */
+  async runContender(program: string, part: string, variables: Readonly<Record<string, string>>) {
+    const path = join(this.root, `.ponix/bench/programs/${program}.js`)
+    const contender = new BenchProgram([path, part], this.environment(variables))
+    const done = contender.logLine('"done"')
+    const start = await contender.logLine('"started"')
+    const before = contender.processorMs
+    const ms = (await done) - start
+    const processorMs = contender.processorMs - before
+    await contender.stop()
+    return { ms, processorMs }
+  }
+
   async createDevices(prefix: string, count: number, organizationId: string, expression: string): Promise<void> {
     await this.#database.query(
       `INSERT INTO end_devices (device_id, organization_id, name, payload_conversion)
@@ -213,4 +229,11 @@ export function sensorPayload(number: number): Buffer {
   const payload = Buffer.from([0, 100, 0, 0, 0, 0])
   payload.writeUInt32BE(number, 2)
   return payload
+}
+
+/** Acts on the numbers below `count`, `together` of them at the same time. */
+export async function inBatches(count: number, together: number, act: (n: number) => Promise<unknown>): Promise<void> {
+  for (let from = 0; from < count; from += together) {
+    await Promise.all(Array.from({ length: Math.min(together, count - from) }, (_, index) => act(from + index)))
+  }
 }
