@@ -1,12 +1,4 @@
-import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { freePort } from '../../test/rig/servers.ts'
-import type { Gateway, JsonObject } from '../../src/domain/entities.ts'
-import { connectMqttPublisher } from '../../src/mqtt/client.ts'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { gateway, GatewayRig, WAIT } from '../../test/rig/services/gateway-rig.ts'
 
 let rig: GatewayRig
@@ -18,27 +10,15 @@ afterAll(() => rig[Symbol.asyncDispose]())
 beforeEach(() => rig.begin())
 afterEach(() => rig.end())
 
-async function publisher() {
-  const client = await connectMqttPublisher({ brokerUrl: rig.brokerUrl, clientId: randomUUID() })
-  onTestFinished(() => client.close())
-  return client
-}
-
-/** Returns a gateway subscribed to the broker with a session unique to the test. */
-function subscribed(version: number, config: JsonObject = {}, change: Partial<Gateway> = {}): Gateway {
-  const gatewayConfig = { broker_url: rig.brokerUrl, ...config }
-  return gateway(`g${randomUUID()}`, version, { gatewayType: 'mqtt', gatewayConfig, ...change })
-}
-
 describe('messages of devices', () => {
   test.each(['mqtt', 'EMQX'])(
     'G-8: a gateway of type %s publishes a raw envelope for each message',
     async (gatewayType) => {
-      const own = subscribed(1, {}, { gatewayType })
+      const own = rig.mqttGateway(1, {}, { gatewayType })
       await rig.insert(own)
       const service = await rig.serve()
       await service.until(own.gatewayId, 'running')
-      const client = await publisher()
+      const client = await rig.publisher()
       const payloads = [Buffer.from('006700ff', 'hex'), Buffer.alloc(0), Buffer.from([0xff, 0])]
       for (const payload of payloads) await client.publish('o1/d1', payload)
       const envelopes = await rig.untilEnvelopes(3)
@@ -64,11 +44,11 @@ describe('messages of devices', () => {
   })
 
   test('G-8: a gateway acknowledges to the broker after JetStream has stored the message, so kill -9 loses nothing', async () => {
-    const own = subscribed(1)
+    const own = rig.mqttGateway(1)
     await rig.insert(own)
     const first = await rig.serve()
     await first.until(own.gatewayId, 'running')
-    const client = await publisher()
+    const client = await rig.publisher()
     await client.publish('o1/d1', Buffer.from('0'))
     await rig.untilEnvelopes(1)
     await rig.nats.kill()
@@ -86,11 +66,11 @@ describe('messages of devices', () => {
   })
 
   test('G-8: a message that cannot be an envelope becomes a dead letter; the gateway continues', async () => {
-    const own = subscribed(1, { topic: '#' })
+    const own = rig.mqttGateway(1, { topic: '#' })
     await rig.insert(own)
     const service = await rig.serve()
     await service.until(own.gatewayId, 'running')
-    const client = await publisher()
+    const client = await rig.publisher()
     const poison = ['o1/d1/up', 'o2/d1', 'o1/d.1', 'o1/d 1', 'o1']
     for (const topic of poison) await client.publish(topic, Buffer.from(topic))
     await client.publish('o1/large', Buffer.alloc(2_000_000))
@@ -106,11 +86,11 @@ describe('messages of devices', () => {
   })
 
   test('B-2: an id that is too long for a subject becomes a dead letter, and NATS stays connected', async () => {
-    const own = subscribed(1, { topic: '#' })
+    const own = rig.mqttGateway(1, { topic: '#' })
     await rig.insert(own)
     const service = await rig.serve()
     await service.until(own.gatewayId, 'running')
-    const client = await publisher()
+    const client = await rig.publisher()
     const longest = 'd'.repeat(128)
     for (const id of ['d'.repeat(60_000), 'd'.repeat(129), longest]) await client.publish(`o1/${id}`, Buffer.from(id))
     const [envelope] = await rig.untilEnvelopes(1)
@@ -125,12 +105,12 @@ describe('messages of devices', () => {
   })
 
   test('B-5: a full stream of dead letters does not stop a gateway; their messages are dropped and counted until it has space', async () => {
-    const own = subscribed(1, { topic: '#' })
+    const own = rig.mqttGateway(1, { topic: '#' })
     await rig.insert(own)
     const service = await rig.serve()
     await service.until(own.gatewayId, 'running')
     await rig.limitDeadLetters(1)
-    const client = await publisher()
+    const client = await rig.publisher()
     const poison = async (count: number): Promise<void> => {
       for (let number = 0; number < count; number++) await client.publish('o1/d1/up', Buffer.from('poison'))
     }
@@ -160,12 +140,12 @@ describe('messages of devices', () => {
   })
 
   test('B-5: a gateway stores dead letters up to the quota of its organization', async () => {
-    const own = subscribed(1, { topic: '#' })
-    const other = subscribed(1, { topic: '#' }, { organizationId: 'o2' })
+    const own = rig.mqttGateway(1, { topic: '#' })
+    const other = rig.mqttGateway(1, { topic: '#' }, { organizationId: 'o2' })
     for (const each of [own, other]) await rig.insert(each)
     const service = await rig.serve({ PONIX_DEAD_LETTER_QUOTA: '3' })
     for (const { gatewayId } of [own, other]) await service.until(gatewayId, 'running')
-    const client = await publisher()
+    const client = await rig.publisher()
     for (let number = 0; number < 10; number++) await client.publish('o1/d1', Buffer.from(String(number)))
     await rig.untilEnvelopes(10)
     // The gateway of o2 receives the same messages, which name another organization.
@@ -175,132 +155,17 @@ describe('messages of devices', () => {
   })
 
   test('G-3: a new topic in the config replaces the old subscription', async () => {
-    const own = subscribed(1, { topic: 'o1/d1' })
+    const own = rig.mqttGateway(1, { topic: 'o1/d1' })
     const service = await rig.serve()
     await rig.publishEvent('create', own)
     await service.until(own.gatewayId, 'running')
     const gatewayConfig = { ...own.gatewayConfig, topic: 'o1/d2' }
     await rig.publishEvent('update', { ...own, gatewayConfig, updatedAt: 2n })
     await service.until(own.gatewayId, 'running', 2)
-    const client = await publisher()
+    const client = await rig.publisher()
     await client.publish('o1/d1', Buffer.from('old'))
     await client.publish('o1/d2', Buffer.from('new'))
     await vi.waitUntil(async () => (await rig.untilEnvelopes(1)).some(({ endDeviceId }) => endDeviceId === 'd2'), WAIT)
     expect((await rig.untilEnvelopes(1)).map(({ endDeviceId }) => endDeviceId)).toEqual(['d2'])
-  })
-})
-
-describe('a gateway that fails', () => {
-  test('G-9: is retried without end, also after it is reported as failing, and runs when its broker is back', async () => {
-    const own = subscribed(1)
-    await rig.insert(own)
-    await rig.mqtt.kill()
-    const service = await rig.serve()
-    await service.until(own.gatewayId, 'failing')
-    expect(await service.gateways()).toMatchObject({ [own.gatewayId]: { state: 'failing' } })
-    await rig.mqtt.start()
-    await service.until(own.gatewayId, 'running')
-    expect(service.history(own.gatewayId)).toEqual([
-      ...Array.from({ length: 3 }, () => expect.stringMatching(/^failed, retrying in [\d.]+ s: .*ECONNREFUSED/)),
-      expect.stringMatching(/^failing, 4 attempts in a row; retried without end: .*ECONNREFUSED/),
-      'running (mqtt)',
-    ])
-  })
-
-  test('G-9: is retried up to a limit that is set, then fails; the others continue; a new config starts it again', async () => {
-    const nowhere = `mqtt://127.0.0.1:${await freePort()}`
-    const [own, good] = [subscribed(1, { broker_url: nowhere }), subscribed(1)]
-    await rig.insert(own)
-    await rig.insert(good)
-    const service = await rig.serve({ PONIX_GATEWAY_ORCHESTRATOR_MAX_RETRY_ATTEMPTS: '3' })
-    await service.until(own.gatewayId, 'failed permanently')
-    await service.until(good.gatewayId, 'running')
-    const history = service.history(own.gatewayId)
-    expect(history).toHaveLength(4)
-    for (const line of history.slice(0, 3)) expect(line).toMatch(/^failed, retrying in [\d.]+ s: .*ECONNREFUSED/)
-    expect(history[3]).toMatch(/^failed permanently until its config changes: .*ECONNREFUSED/)
-    const client = await publisher()
-    await client.publish('o1/d1', Buffer.from('through the other'))
-    await rig.untilEnvelopes(1)
-    expect(service.history(good.gatewayId)).toEqual(['running (mqtt)'])
-    expect(await service.gateways()).toMatchObject({
-      [own.gatewayId]: {
-        state: 'failed',
-        retries: 4,
-        last_error: expect.stringContaining('ECONNREFUSED'),
-        messages: 0,
-      },
-      [good.gatewayId]: { state: 'running', retries: 0, last_error: null },
-    })
-    await rig.publishEvent('update', { ...own, updatedAt: 2n, gatewayConfig: { broker_url: rig.brokerUrl } })
-    await service.until(own.gatewayId, 'running')
-  })
-
-  test('G-9: is logged once and not retried if its config is invalid', async () => {
-    const own = subscribed(1, { broker_url: 'http://secret@b' })
-    await rig.insert(own)
-    const service = await rig.serve()
-    await service.until(own.gatewayId, 'failed permanently')
-    expect(service.history(own.gatewayId)).toEqual([expect.stringContaining('gateway_config: ')])
-    expect(JSON.stringify(service.lines)).not.toMatch(/secret|   at /)
-  })
-
-  test('G-9: reconnects if its broker has restarted, and receives messages again', async () => {
-    const own = subscribed(1)
-    await rig.insert(own)
-    const service = await rig.serve()
-    await service.until(own.gatewayId, 'running')
-    await rig.mqtt.kill()
-    await service.until(own.gatewayId, 'interrupted')
-    await rig.mqtt.start()
-    await service.until(own.gatewayId, 'running', 2)
-    const client = await publisher()
-    await client.publish('o1/d1', Buffer.from('back'))
-    expect(await rig.untilEnvelopes(1)).toHaveLength(1)
-  })
-})
-
-describe('a shutdown', () => {
-  test('G-10: stops all gateways on SIGTERM, even waiting and connecting ones, and exits with 0', async () => {
-    const silent = createServer().listen(0, '127.0.0.1')
-    await once(silent, 'listening')
-    onTestFinished(() => void silent.close())
-    const address = silent.address()
-    const port = typeof address === 'object' && address !== null ? address.port : 0
-    const waiting = subscribed(1, { broker_url: `mqtt://127.0.0.1:${await freePort()}` })
-    const connecting = subscribed(1, { broker_url: `mqtt://127.0.0.1:${port}` })
-    const running = subscribed(1)
-    for (const each of [waiting, connecting, running]) await rig.insert(each)
-    const connected = once(silent, 'connection')
-    const service = await rig.serve({ PONIX_GATEWAY_ORCHESTRATOR_RETRY_DELAY_SECS: '3600' })
-    await connected
-    await service.until(waiting.gatewayId, 'retrying in')
-    await service.until(running.gatewayId, 'running')
-    expect(await service.stop()).toBe(0)
-    for (const { gatewayId } of [waiting, connecting, running])
-      expect(service.history(gatewayId).at(-1)).toBe('stopped')
-  })
-
-  test('G-10: stores and acknowledges the messages in flight, so that a restart repeats none', async () => {
-    const own = subscribed(1)
-    await rig.insert(own)
-    const first = await rig.serve()
-    await first.until(own.gatewayId, 'running')
-    const client = await publisher()
-    await client.publish('o1/d1', Buffer.from('0'))
-    await rig.untilEnvelopes(1)
-    const pid = Number(await readFile(join(rig.nats.dataDir, 'server.pid'), 'utf8'))
-    process.kill(pid, 'SIGSTOP')
-    onTestFinished(() => void process.kill(pid, 'SIGCONT'))
-    for (let number = 1; number <= 200; number++) await client.publish('o1/d1', Buffer.from(String(number)))
-    const stopped = first.stop()
-    await expect.poll(() => first.readiness(), WAIT).toContain('stopping')
-    process.kill(pid, 'SIGCONT')
-    expect(await stopped).toBe(0)
-    const second = await rig.serve()
-    await second.until(own.gatewayId, 'running')
-    await client.publish('o1/d1', Buffer.from('201'))
-    const numbers = (await rig.untilEnvelopes(202)).map(({ payload }) => Number(Buffer.from(payload).toString()))
-    expect(numbers).toEqual(Array.from({ length: 202 }, (_, number) => number))
   })
 })

@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import { toBinary } from '@bufbuild/protobuf'
 import { headers } from '@nats-io/nats-core'
 import type { Client } from 'pg'
-import { vi } from 'vitest'
-import type { RawEnvelope, Gateway } from '../../../src/domain/entities.ts'
+import { onTestFinished, vi } from 'vitest'
+import type { Gateway, JsonObject, RawEnvelope } from '../../../src/domain/entities.ts'
+import { connectMqttPublisher, type MqttPublisher } from '../../../src/mqtt/client.ts'
 import type { NatsClient } from '../../../src/nats/connection.ts'
 import { ensureStreams } from '../../../src/nats/streams.ts'
 import { TestSchema } from '../adapters/test-schema.ts'
@@ -167,6 +169,19 @@ export class GatewayRig implements AsyncDisposable {
     const service = await this.launch(more)
     await service.matchingLines('ready', ({ msg }) => msg === 'ready')
     return service
+  }
+
+  /** Returns a gateway that is subscribed to the broker, with an id unique to the test. */
+  mqttGateway(version: number, config: JsonObject = {}, change: Partial<Gateway> = {}): Gateway {
+    const gatewayConfig = { broker_url: this.brokerUrl, ...config }
+    return gateway(`g${randomUUID()}`, version, { gatewayType: 'mqtt', gatewayConfig, ...change })
+  }
+
+  /** Returns a client of the broker, which is closed at the end of the test. */
+  async publisher(): Promise<MqttPublisher> {
+    const client = await connectMqttPublisher({ brokerUrl: this.brokerUrl, clientId: randomUUID() })
+    onTestFinished(() => client.close())
+    return client
   }
 
   /** Inserts a row. */
