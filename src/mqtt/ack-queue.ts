@@ -1,8 +1,9 @@
 import { ByteBudget } from '../domain/byte-budget.ts'
 import { Fifo } from '../domain/fifo.ts'
-import { RECEIVE_MAXIMUM, type MqttConnection } from './connection.ts'
+import type { MqttConnection } from './connection.ts'
 import type { InFlightBudget, WaitingConnection } from './in-flight-budget.ts'
 import type { MqttMessage } from './message.ts'
+import { RECEIVE_MAXIMUM } from './packets.ts'
 
 /** The messages of a connection that are in memory; beyond them it reads nothing further. */
 const MAXIMUM = { items: RECEIVE_MAXIMUM, bytes: 8 * 1024 * 1024 }

@@ -1,11 +1,6 @@
 import { evictOldest } from '../domain/fifo.ts'
-import {
-  ClosedWithoutAnswer,
-  type ConnectionOptions,
-  type MqttConnection,
-  type MqttVersion,
-  openConnection,
-} from './connection.ts'
+import { ClosedWithoutAnswer, type ConnectionOptions, type MqttConnection, openConnection } from './connection.ts'
+import type { MqttVersion } from './packets.ts'
 import { ConnectionRefused } from './reason-codes.ts'
 
 const MAX_BROKERS = 10_000

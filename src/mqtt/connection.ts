@@ -1,33 +1,30 @@
 import type { Socket } from 'node:net'
-import { generate, type IPublishPacket, type ISubackPacket, type Packet, parser, type Parser } from 'mqtt-packet'
-import type { GatewayBroker } from '../domain/gateway-config.ts'
+import { generate, type IPublishPacket, type Packet, parser, type Parser } from 'mqtt-packet'
 import { messageOf } from '../domain/errors.ts'
 import type { BrokerAddress } from '../domain/gateway-topics/subscription.ts'
-import { credentialsOf, openSocket } from './broker.ts'
+import { openSocket } from './broker.ts'
 import { FrameReader, readPublishHead } from './frame-reader.ts'
 import type { MqttMessage, MqttOrigin } from './message.ts'
+import {
+  connectPacket,
+  type ConnectRequest,
+  disconnectPacket,
+  isPublish,
+  KEEP_ALIVE_SECS,
+  messageOfPublish,
+  type MqttVersion,
+  subscribePacket,
+  subscribeRejection,
+} from './packets.ts'
 import { ConnectionRefused, reasonOf } from './reason-codes.ts'
 
-/** MQTT 3.1.1 is protocol level 4. */
-export type MqttVersion = 4 | 5
-
-export interface ConnectionOptions {
-  readonly broker: GatewayBroker
-  readonly clientId: string
-  readonly version: MqttVersion
-  /** Whether the broker deletes the session of the client id, and that of this connection when it ends. */
-  readonly clean: boolean
+export interface ConnectionOptions extends ConnectRequest {
   /** The largest packet that is buffered. */
   readonly maxPacketBytes: () => number
 }
 
-/** The number of messages that the broker sends before it waits for an acknowledgement (MQTT 5, 3.1.2.11.3). */
-export const RECEIVE_MAXIMUM = 256
-/** The time for which a broker with MQTT 5 keeps the session of a client that is disconnected. */
-const SESSION_EXPIRY_SECS = 3600
 const CONNECT_TIMEOUT_MS = 10_000
 const END_TIMEOUT_MS = 500
-const KEEP_ALIVE_SECS = 60
 const MAX_PACKET_ID = 65_535
 
 /** The broker closed the connection instead of an answer, as some do that do not speak the version. */
@@ -58,7 +55,6 @@ export class MqttConnection {
   /** Resolves with the reason when the connection has ended. */
   readonly closed: Promise<string>
   readonly opened: Promise<void>
-  readonly #options: ConnectionOptions
   readonly #origin: MqttOrigin
   readonly #socket: Socket
   readonly #parser: Parser
@@ -76,7 +72,6 @@ export class MqttConnection {
 
   constructor(options: ConnectionOptions) {
     const { version, broker } = options
-    this.#options = options
     this.#origin = { clientId: options.clientId }
     this.version = version
     const { socket, readyEvent } = openSocket(broker)
@@ -94,7 +89,7 @@ export class MqttConnection {
     })
     socket.on('error', (error) => (this.#reason ??= messageOf(error)))
     socket.on('data', (chunk) => this.#onData(chunk))
-    socket.once(readyEvent, () => this.#connect())
+    socket.once(readyEvent, () => this.#send(connectPacket(options)))
     this.opened = this.#handshake()
   }
 
@@ -138,22 +133,12 @@ export class MqttConnection {
     this.#send({ cmd: 'puback', messageId: packetId, reasonCode: 0 })
   }
 
-  /** Subscribes at QoS 1; rejects with the reason of the broker, or if the connection ends. */
+  /** Subscribes; rejects with the reason of the broker, or if the connection ends. */
   async subscribe(topicFilter: string, identifier: number, retained: boolean, qos: 0 | 1): Promise<void> {
-    const subscription = { topic: topicFilter, qos }
-    const reply = await this.#request((messageId) =>
-      this.version === 5
-        ? {
-            cmd: 'subscribe',
-            messageId,
-            properties: { subscriptionIdentifier: identifier },
-            // 2: no retained messages. 1: only for a new subscription (MQTT 5, 3.8.3.1).
-            subscriptions: [{ ...subscription, nl: false, rap: false, rh: retained ? 1 : 2 }],
-          }
-        : { cmd: 'subscribe', messageId, subscriptions: [subscription] },
-    )
-    const [grant] = reply.cmd === 'suback' ? grantsOf(reply) : []
-    if (grant === undefined || grant >= 0x80) throw new Error(rejection(topicFilter, grant))
+    const request = { topicFilter, identifier, retained, qos }
+    const reply = await this.#request((messageId) => subscribePacket(this.version, messageId, request))
+    const rejection = subscribeRejection(topicFilter, reply)
+    if (rejection !== undefined) throw new Error(rejection)
   }
 
   async unsubscribe(topicFilter: string): Promise<void> {
@@ -163,11 +148,7 @@ export class MqttConnection {
   /** Sends what is written, disconnects and closes the connection. With MQTT 5 the broker can be told to end the session. */
   async end({ endsSession = false, reason = 'disconnected' } = {}): Promise<void> {
     this.#reason ??= reason
-    if (this.version === 4) this.#send({ cmd: 'disconnect' })
-    else {
-      const properties = endsSession ? { properties: { sessionExpiryInterval: 0 } } : {}
-      this.#send({ cmd: 'disconnect', reasonCode: 0, ...properties })
-    }
+    this.#send(disconnectPacket(this.version, endsSession))
     this.#socket.end()
     // Discards what arrives, because a socket that is paused does not close.
     this.#reader.pause()
@@ -195,23 +176,6 @@ export class MqttConnection {
     } catch (error) {
       this.destroy(messageOf(error))
     }
-  }
-
-  #connect(): void {
-    const { clientId, clean, broker, version } = this.#options
-    const { username, password } = credentialsOf(broker)
-    const properties = { sessionExpiryInterval: clean ? 0 : SESSION_EXPIRY_SECS, receiveMaximum: RECEIVE_MAXIMUM }
-    this.#send({
-      cmd: 'connect',
-      protocolId: 'MQTT',
-      protocolVersion: version,
-      clientId,
-      clean,
-      keepalive: KEEP_ALIVE_SECS,
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password: Buffer.from(password) }),
-      ...(version === 5 ? { properties } : {}),
-    })
   }
 
   async #handshake(): Promise<void> {
@@ -265,23 +229,13 @@ export class MqttConnection {
     else if (cmd !== 'pingresp') this.destroy(`protocol error: unexpected ${cmd}`)
   }
 
-  #onPublish({ topic, payload, qos, messageId, dup, retain, properties }: IPublishPacket): void {
-    if (qos === 2) return this.destroy('protocol error: a message at QoS 2 for a subscription at QoS 1')
-    const identifiers = properties?.subscriptionIdentifier ?? []
-    this.#onMessage({
-      origin: this.#origin,
-      topic,
-      payload: typeof payload === 'string' ? Buffer.from(payload) : payload,
-      omittedBytes: 0,
-      packetId: messageId,
-      dup,
-      retain,
-      identifiers: typeof identifiers === 'number' ? [identifiers] : identifiers,
-    })
+  #onPublish(packet: IPublishPacket): void {
+    if (packet.qos === 2) return this.destroy('protocol error: a message at QoS 2 for a subscription at QoS 1')
+    this.#onMessage(messageOfPublish(packet, this.#origin))
   }
 
   #onOversized(head: Buffer, bytes: number): void {
-    if ((head[0] ?? 0) >> 4 !== PUBLISH) return this.destroy(`protocol error: a packet of ${bytes} bytes`)
+    if (!isPublish(head)) return this.destroy(`protocol error: a packet of ${bytes} bytes`)
     const { payloadBytes, ...message } = readPublishHead(head, bytes, this.version)
     const omitted = { payload: Buffer.alloc(0), omittedBytes: payloadBytes }
     this.#onMessage({ ...message, ...omitted, origin: this.#origin, identifiers: [] })
@@ -322,14 +276,4 @@ export class MqttConnection {
   }
 }
 
-const PUBLISH = 3
 const CLOSED = 'the broker closed the connection'
-
-function grantsOf({ granted }: ISubackPacket): readonly (number | undefined)[] {
-  return granted.map((grant) => (typeof grant === 'number' ? grant : undefined))
-}
-
-function rejection(topicFilter: string, code: number | undefined): string {
-  const reason = code === undefined || code === 0x80 ? '' : ` (${reasonOf(code)})`
-  return `the broker rejected the subscription to ${topicFilter}${reason}; check the permissions of the user`
-}
