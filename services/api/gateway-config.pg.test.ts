@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { GatewayService } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { apiForAll, refusal, type TestApi } from '../../test/rig/services/api.ts'
 
-const { createGateway } = GatewayService.method
+const { createGateway, updateGateway } = GatewayService.method
 
 const rig = apiForAll()
 let api: TestApi
@@ -97,5 +97,41 @@ describe('G-16 a gateway_config of the wrong shape is INVALID_ARGUMENT', () => {
       code: Status.INVALID_ARGUMENT,
       details: expect.stringContaining(details),
     })
+  })
+})
+
+describe('G-16 a topic filter that no topic of the organization matches', () => {
+  test.each(['site/+', 'site/#', '$share/group/site/+', 'ORG', 'ORG/site/+', '+/+/+'])(
+    '%s is INVALID_ARGUMENT, with a filter that is possible',
+    async (filter) => {
+      const topic = filter.replace('ORG', organizationId)
+      const details = `gateway_config: topic: expected a filter that matches ${organizationId}/{end_device_id}, such as ${organizationId}/+`
+      const refused = { code: Status.INVALID_ARGUMENT, details }
+      expect(await create('mqtt', JSON.stringify({ host: 'b', topic }))).toEqual(refused)
+      expect(await create('EMQX', JSON.stringify({ host: 'b', topic }))).toEqual(refused)
+    },
+  )
+
+  test('can stay at a stored gateway whose name changes, and not when its config is written', async () => {
+    const [gatewayId, gatewayConfig] = [`stored of ${organizationId}`, '{"host": "b", "topic": "site/+"}']
+    await rig.schema.sql(
+      `INSERT INTO gateways (gateway_id, organization_id, gateway_type, gateway_config) VALUES ($1, $2, 'mqtt', $3)`,
+      [gatewayId, organizationId, gatewayConfig],
+    )
+    const { gateway } = await api.client.call(updateGateway, { gatewayId, name: 'Roof' })
+    expect(gateway?.name).toBe('Roof')
+    const { code } = await refusal(api.client.call(updateGateway, { gatewayId, gatewayConfig }))
+    expect(code).toBe(Status.INVALID_ARGUMENT)
+  })
+
+  test.each(['ORG/d1', 'ORG/+/#', '+/d1', '#', '$share/group/ORG/+', '$share/group/#'])('is not %s', async (filter) => {
+    const owner = await rig.newOrganization()
+    const gatewayConfig = JSON.stringify({ host: 'b', topic: filter.replace('ORG', owner) })
+    const { gateway } = await api.client.call(createGateway, {
+      organizationId: owner,
+      gatewayType: 'mqtt',
+      gatewayConfig,
+    })
+    expect(JSON.parse(gateway?.gatewayConfig ?? '')).toEqual(JSON.parse(gatewayConfig))
   })
 })
