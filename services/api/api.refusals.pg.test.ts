@@ -91,7 +91,7 @@ describe('A-4 rejected requests', () => {
     expect(await update({ gatewayType: 'lora' })).toEqual(wrong(`${types}, not "lora"`))
     const topic = await api.client.call(gateways.updateGateway, {
       gatewayId: gateway?.gatewayId ?? '',
-      gatewayConfig: '{"host": "b", "topic": "a/+"}',
+      gatewayConfig: '{"host": "b", "topic": "+/d1"}',
     })
     expect(topic.gateway?.gatewayType).toBe('mqtt')
     expect((await update({ gatewayType: 'ttn' })).details).toMatch(

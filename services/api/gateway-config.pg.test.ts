@@ -47,11 +47,11 @@ const WRONG: readonly (readonly [config: object, details: string])[] = [
 ]
 
 const TOPICS: typeof WRONG = [
-  [{ host: 'b', topic: '' }, 'topic: expected an MQTT topic filter such as site/+'],
-  [{ host: 'b', topic: 'a/b+' }, 'topic: expected an MQTT topic filter such as site/+'],
-  [{ host: 'b', topic: '#/a' }, 'topic: expected an MQTT topic filter such as site/+'],
-  [{ host: 'b', topic: '$share/g' }, 'topic: expected an MQTT topic filter such as site/+'],
-  [{ host: 'b', topic: 'a/'.repeat(300) }, 'topic: expected an MQTT topic filter such as site/+'],
+  [{ host: 'b', topic: '' }, 'topic: expected an MQTT topic filter such as {organization_id}/+'],
+  [{ host: 'b', topic: 'a/b+' }, 'topic: expected an MQTT topic filter such as {organization_id}/+'],
+  [{ host: 'b', topic: '#/a' }, 'topic: expected an MQTT topic filter such as {organization_id}/+'],
+  [{ host: 'b', topic: '$share/g' }, 'topic: expected an MQTT topic filter such as {organization_id}/+'],
+  [{ host: 'b', topic: 'a/'.repeat(300) }, 'topic: expected an MQTT topic filter such as {organization_id}/+'],
   [{ host: 'b', topic: 'o1//d1' }, 'topic: expected levels that are not empty'],
   [{ host: 'b', topic: '/o1/+' }, 'topic: expected levels that are not empty'],
   [{ host: 'b', retained: 'yes' }, 'retained: Invalid input: expected boolean'],

@@ -31,7 +31,7 @@ async function block(title: string, language: string): Promise<string> {
 async function serve(title: string, gatewayType: string, brokerUrl: string) {
   const text = (await block(title, 'json')).replace('ORG', 'o1')
   const config: JsonObject = JSON.parse(text)
-  checkGatewayConfig(gatewayType, config)
+  checkGatewayConfig({ organizationId: 'o1', gatewayType, gatewayConfig: config })
   const gatewayId = `g${randomUUID()}`
   const gatewayConfig = { ...config, broker_url: brokerUrl }
   await rig.insert(gateway(gatewayId, 1, { gatewayType, gatewayConfig }))

@@ -147,7 +147,7 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
       gatewayType: requiredText('gateway_type', input.gatewayType, LIMITS.gatewayType),
       gatewayConfig: configOf(input.gatewayConfig),
     }
-    checkGatewayConfig(gateway.gatewayType, gateway.gatewayConfig)
+    checkGatewayConfig(gateway)
     const created = { gatewayId: this.newId(), ...gateway }
     return await this.repository.create(created, options, (candidates) => refuseOverlap(created, null, candidates))
   }
@@ -176,7 +176,7 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
       return await this.repository.update(id, change, options, async (stored, candidates) => {
         const { gatewayType: storedType, gatewayConfig: storedConfig } = stored
         const next = { ...stored, gatewayType: gatewayType ?? storedType, gatewayConfig: gatewayConfig ?? storedConfig }
-        checkGatewayConfig(next.gatewayType, next.gatewayConfig)
+        checkGatewayConfig(next)
         await refuseOverlap(next, stored, candidates)
       })
     })

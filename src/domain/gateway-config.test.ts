@@ -76,15 +76,15 @@ describe('the config of a gateway', () => {
 
 describe('the check of a config before it is stored', () => {
   it.each([
-    ['mqtt', { broker_url: 'mqtts://b', username: 'u', password: 'p', ca: CERT, topic: 'site/+/#', retained: true }],
+    ['mqtt', { broker_url: 'mqtts://b', username: 'u', password: 'p', ca: CERT, topic: 'o1/+/#', retained: true }],
     ['chirpstack', TLS],
     ['EMQX', { host: 'mqtt.example.com' }],
     ['emqx', {}],
     ['ChirpStack', { host: 'b', port: 8883, application_id: '17c82e96-be03-4f38-aef3-f83d48582d97' }],
     ['ttn', { broker_url: 'mqtts://eu1.cloud.thethings.network:8883', application_id: 'app1@ttn' }],
     ['print', { site: 'roof', anything: [1] }],
-  ])('G-16 accepts a gateway of type %s with %j', (type, config) => {
-    expect(() => checkGatewayConfig(type, config)).not.toThrow()
+  ])('G-16 accepts a gateway of type %s with %j', (gatewayType, gatewayConfig) => {
+    expect(() => checkGatewayConfig({ organizationId: 'o1', gatewayType, gatewayConfig })).not.toThrow()
   })
 
   it.each([
@@ -97,6 +97,11 @@ describe('the check of a config before it is stored', () => {
     ['mqtt', { host: 'b', topic: 'a/b+' }, 'gateway_config: topic: expected an MQTT topic filter'],
     ['mqtt', { host: 'b', topic: '#/a' }, 'gateway_config: topic: expected an MQTT topic filter'],
     ['mqtt', { host: 'b', topic: 'a'.repeat(65_536) }, 'gateway_config: topic: expected an MQTT topic filter'],
+    [
+      'mqtt',
+      { host: 'b', topic: 'site/+' },
+      'gateway_config: topic: expected a filter that matches o1/{end_device_id}',
+    ],
     ['mqtt', { host: 'b', application_id: 'x' }, 'application_id: unknown key; expected one of broker_url, host, port'],
     ['chirpstack', { host: 'b', topic: 'x' }, 'topic: unknown key; expected one of'],
     ['ttn', { host: 'b', application_id: 'a/b' }, 'gateway_config: application_id: expected the id of an application'],
@@ -111,15 +116,17 @@ describe('the check of a config before it is stored', () => {
     ['chirpstack', { host: 'b', cert: CERT, key: KEY }, 'gateway_config: expected a "broker_url" with mqtts://'],
     ['mqtt', { host: 'b', retained: 1 }, 'gateway_config: retained: '],
     ['ttn', { host: 'b', retained: true }, 'retained: unknown key; expected one of'],
-  ])('G-16 rejects a gateway of type %s with %.60j', (type, config, message) => {
+  ])('G-16 rejects a gateway of type %s with %.60j', (gatewayType, gatewayConfig, message) => {
     const refused = expect.objectContaining({ code: 'invalid_argument', message: expect.stringContaining(message) })
-    expect(() => checkGatewayConfig(type, config)).toThrow(refused)
+    expect(() => checkGatewayConfig({ organizationId: 'o1', gatewayType, gatewayConfig })).toThrow(refused)
   })
 
   it('G-16 names at most five problems', () => {
-    const config = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`${index}`.repeat(1000), 1]))
+    const gatewayConfig = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`${index}`.repeat(1000), 1]))
     const message = expect.stringMatching(/^gateway_config: .{1,1000}$/)
-    expect(() => checkGatewayConfig('mqtt', config)).toThrow(expect.objectContaining({ message }))
+    expect(() => checkGatewayConfig({ organizationId: 'o1', gatewayType: 'mqtt', gatewayConfig })).toThrow(
+      expect.objectContaining({ message }),
+    )
   })
 
   it.each([

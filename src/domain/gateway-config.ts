@@ -3,7 +3,7 @@ import { editDistance } from './edit-distance.ts'
 import type { Gateway, JsonObject } from './entities.ts'
 import { GatewayConfigError } from './errors.ts'
 import { invalid } from './fields.ts'
-import { isTopicFilter } from './gateway-topics/topic-filter.ts'
+import { filtersOverlap, isTopicFilter } from './gateway-topics/topic-filter.ts'
 
 /** The default port of each scheme of a broker's URL. */
 export const DEFAULT_PORTS: Readonly<Record<string, number>> = { 'mqtt:': 1883, 'mqtts:': 8883 }
@@ -40,7 +40,10 @@ const broker = {
   key: pem('PRIVATE KEY').optional(),
 }
 
-const topic = z.string().refine(isTopicFilter, { error: 'expected an MQTT topic filter such as site/+' }).optional()
+const topic = z
+  .string()
+  .refine(isTopicFilter, { error: 'expected an MQTT topic filter such as {organization_id}/+', abort: true })
+  .optional()
 const applicationId = z
   .string()
   .max(255)
@@ -55,9 +58,24 @@ const writtenUrl = broker.broker_url
   .refine((url) => url === undefined || /^\w+:\/\/[^/?#]*\/?$/.test(url.trim()), {
     error: 'expected a URL without a path: MQTT has none',
   })
-const writtenTopic = topic.refine((filter) => filter?.split('/').includes('') !== true, {
-  error: 'expected levels that are not empty, as in {organization_id}/{end_device_id}',
-})
+
+/** A filter without empty levels that matches topics of the organization; the gateway would refuse the messages of all other topics. */
+function writtenTopic(organizationId: string) {
+  const own = defaultFilter(organizationId)
+  return topic
+    .refine((filter) => filter?.split('/').includes('') !== true, {
+      error: 'expected levels that are not empty, as in {organization_id}/{end_device_id}',
+      abort: true,
+    })
+    .refine((filter) => filter === undefined || filtersOverlap(filter, own), {
+      error: `expected a filter that matches ${organizationId}/{end_device_id}, such as ${own}`,
+    })
+}
+
+/** The filter of all topics of an organization: `{organization_id}/{end_device_id}`. */
+function defaultFilter(organizationId: string): string {
+  return `${organizationId}/+`
+}
 
 /** The keys of each type of gateway; `emqx` is another name of `mqtt`. A printer has any keys. */
 export const GATEWAY_CONFIG_KEYS = {
@@ -114,24 +132,28 @@ function isGatewayType(type: string): type is GatewayType {
   return Object.hasOwn(GATEWAY_CONFIG_KEYS, type)
 }
 
+/** The organization decides which topics are possible. */
+type CheckedGateway = Pick<Gateway, 'organizationId' | 'gatewayType' | 'gatewayConfig'>
+
 /**
  * Throws `invalid_argument` for an unknown type, and for a config that has a wrong or an unknown key. An empty config passes: the
  * gateway does not run until it has one.
  */
-export function checkGatewayConfig(typeName: string, config: JsonObject): void {
-  const type = gatewayTypeOf(typeName)
+export function checkGatewayConfig({ organizationId, gatewayType, gatewayConfig }: CheckedGateway): void {
+  const type = gatewayTypeOf(gatewayType)
   if (type === undefined) {
     const types = Object.keys(GATEWAY_CONFIG_KEYS).join(', ')
-    throw invalid(`gateway_type must be one of ${types}, not ${JSON.stringify(typeName)}`)
+    throw invalid(`gateway_type must be one of ${types}, not ${JSON.stringify(gatewayType)}`)
   }
   const keys = GATEWAY_CONFIG_KEYS[type]
-  if (keys === null || Object.keys(config).length === 0) return
-  const checked = writtenSchema(keys).safeParse(config)
+  if (keys === null || Object.keys(gatewayConfig).length === 0) return
+  const checked = writtenSchema(keys, organizationId).safeParse(gatewayConfig)
   if (!checked.success) throw invalid(problemsOf(checked.error, Object.keys(keys)))
 }
 
-function writtenSchema(keys: NonNullable<(typeof GATEWAY_CONFIG_KEYS)[GatewayType]>) {
-  const written = { ...keys, broker_url: writtenUrl, ...('topic' in keys ? { topic: writtenTopic } : {}) }
+function writtenSchema(keys: NonNullable<(typeof GATEWAY_CONFIG_KEYS)[GatewayType]>, organizationId: string) {
+  const topicKey = 'topic' in keys ? { topic: writtenTopic(organizationId) } : {}
+  const written = { ...keys, broker_url: writtenUrl, ...topicKey }
   return withBroker(z.strictObject(written)).refine(
     ({ port, broker_url: url }) => port === undefined || url === undefined,
     {
@@ -171,7 +193,7 @@ export function gatewayBrokerConfig(
     const config = parsed(lenient.mqtt, gatewayConfig)
     return {
       ...brokerOf(config),
-      topicFilter: config.topic ?? `${organizationId}/+`,
+      topicFilter: config.topic ?? defaultFilter(organizationId),
       retained: config.retained ?? false,
     }
   }
