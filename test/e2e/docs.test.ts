@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Graph } from '../rig/orchestrator/graph.ts'
 import { Program, projectRoot } from '../rig/program.ts'
-import { freePort, startClickHouse, startMqtt, startNats, startPostgres } from '../rig/servers.ts'
+import { freePort } from '../rig/servers.ts'
 import {
   argument,
   blocksOf,
@@ -19,11 +19,13 @@ import {
   withValues,
 } from '../rig/documents/document-commands.ts'
 import { isOnPath, publish, request } from '../rig/documents/installed-programs.ts'
+import { startWithOtherServers } from '../rig/documents/other-servers.ts'
 
 const ROWS = { timeout: 60_000, interval: 200 }
 const run = promisify(execFile)
 
 const { pipeline: documents } = await readDocuments(projectRoot)
+const serversPage = documents.find(({ path }) => path === 'docs/servers.md')?.text ?? ''
 const commands = [...new Set(documents.flatMap(commandsIn).map(({ text }) => text))]
 
 /** The commands that the test does not run, and the reason. */
@@ -53,6 +55,7 @@ describe('commands of the documents of the pipeline', () => {
   let project: string
   let organizationId = 'not created'
   let deviceId = 'not created'
+  let gatewayId = 'not created'
 
   beforeAll(async () => {
     project = await temporaryProject()
@@ -89,8 +92,10 @@ describe('commands of the documents of the pipeline', () => {
       ['18123', String(graph.ports.PONIX_CLICKHOUSE_PORT)],
       ['14222', String(graph.ports.PONIX_NATS_PORT)],
       ['19101', String(graph.ports.PONIX_API_HTTP_PORT)],
+      ['19103', String(graph.ports.PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT)],
       ['ORG', organizationId],
       ['DEVICE', deviceId],
+      ['GATEWAY', gatewayId],
     ]
   }
 
@@ -126,8 +131,41 @@ describe('commands of the documents of the pipeline', () => {
   async function createGateway(command: string): Promise<void> {
     const answer = await grpcurl(command)
     expect(answer).toEqual({ gateway: expect.objectContaining({ organizationId, gatewayId: expect.any(String) }) })
-    const { gatewayId } = (answer as { gateway: { gatewayId: string } }).gateway
+    gatewayId = (answer as { gateway: { gatewayId: string } }).gateway.gatewayId
     await graph.line(new RegExp(`gateway-orchestrator.*(running.*${gatewayId}|${gatewayId}.*running)`))
+  }
+
+  async function callWithBuf(command: string): Promise<void> {
+    const line = withValues(command, valuesOfThisRun())
+    const { stdout } = await run('sh', ['-c', line], { cwd: projectRoot, env: outsideOfVitest() })
+    expect(JSON.parse(stdout)).toEqual({ organization: expect.objectContaining({ name: 'Acme' }) })
+  }
+
+  /** Calls a method whose answer has the gateway, until it runs. */
+  async function showsRunningGateway(command: string): Promise<void> {
+    const running = { connection: { state: 'GATEWAY_CONNECTION_STATE_RUNNING' }, status: 'GATEWAY_STATUS_ACTIVE' }
+    await expect.poll(() => grpcurl(command), ROWS).toMatchObject({ gateway: { gatewayId, ...running } })
+  }
+
+  async function listsGateways(command: string): Promise<void> {
+    expect(await grpcurl(command)).toMatchObject({ gateways: [{ gatewayId }] })
+  }
+
+  async function updatesGateway(command: string): Promise<void> {
+    const { gateway } = (await grpcurl(command)) as { gateway: { gatewayId: string; gatewayConfig: string } }
+    expect(gateway.gatewayId).toBe(gatewayId)
+    expect(JSON.parse(gateway.gatewayConfig)).toHaveProperty('retained', true)
+  }
+
+  async function deletesGateway(command: string): Promise<void> {
+    expect(await grpcurl(command)).toMatchObject({ gateway: { gatewayId, deletedAt: expect.any(String) } })
+  }
+
+  async function showsGateways(command: string): Promise<void> {
+    const answer = await request(withValues(command, valuesOfThisRun()))
+    expect(JSON.parse(answer)).toMatchObject({
+      gateways: expect.arrayContaining([expect.objectContaining({ gateway_id: expect.any(String), state: 'running' })]),
+    })
   }
 
   async function showsRow(command: string): Promise<void> {
@@ -183,55 +221,17 @@ describe('commands of the documents of the pipeline', () => {
     return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VITEST')))
   }
 
+  async function startWithoutDemo(command: string): Promise<void> {
+    const args = command.slice(command.indexOf('--')).split(' ').slice(1)
+    await using other = await Graph.start({ command: ['npm', 'start', '--'], args })
+    await other.line(/^\[orchestrator\] .*all .*ready/)
+    expect(other.output).not.toMatch(/^\[demo\]/m)
+  }
+
   async function startWithDebugLogging(command: string): Promise<void> {
     const args = command.slice(command.indexOf('--')).split(' ').slice(1)
     await using other = await Graph.start({ command: ['npm', 'start', '--'], args, env: { PONIX_LOG_LEVEL: 'debug' } })
     await other.line(/^\[orchestrator\] .*ready/)
-  }
-
-  /** Runs `A=1 B=2 npm start -- --disable x` with other servers, and with the variables and flags of the table. */
-  async function startWithOtherServers(command: string): Promise<void> {
-    const [postgres, nats, clickhouse, mqtt] = await Promise.all([
-      startPostgres(),
-      startNats(),
-      startClickHouse(),
-      startMqtt(),
-    ])
-    const values: Readonly<Record<string, string>> = {
-      PONIX_POSTGRES_HOST: postgres.host,
-      PONIX_POSTGRES_PORT: String(postgres.port),
-      PONIX_POSTGRES_DATABASE: postgres.database,
-      PONIX_POSTGRES_USERNAME: postgres.username,
-      PONIX_POSTGRES_PASSWORD: postgres.password,
-      PONIX_NATS_URL: nats.url,
-      PONIX_CLICKHOUSE_URL: clickhouse.url,
-      PONIX_CLICKHOUSE_DATABASE: clickhouse.database,
-      PONIX_CLICKHOUSE_USERNAME: clickhouse.username,
-      PONIX_CLICKHOUSE_PASSWORD: clickhouse.password,
-      'HOST:PORT': `${mqtt.host}:${mqtt.port}`,
-    }
-    const table = documents.find(({ path }) => path === 'docs/servers.md')?.text ?? ''
-    const rows = [...table.matchAll(/^\| `(--disable \w+)` +\| (.*) \|$/gm)]
-    expect(new Set(rows.map(([, flag]) => flag))).toEqual(
-      new Set(['clickhouse', 'mqtt', 'nats', 'postgres'].map((name) => `--disable ${name}`)),
-    )
-    const words = shellWords(command)
-    const assigned = words.filter((word) => /^\w+=/.test(word)).map((word) => word.split('=')[0] ?? '')
-    const named = rows.flatMap(([, , cell = '']) => [...cell.matchAll(/PONIX_\w+/g)].map(([name]) => name))
-    expect(named).toEqual(expect.arrayContaining(assigned))
-    const typed = words.slice(words.indexOf('--') + 1).join(' ')
-    const flags = rows.map(([, flag = '', cell = '']) => `${flag} ${/--mqtt-broker [^`]+/.exec(cell)?.[0] ?? ''}`)
-    expect(flags.map((flag) => flag.trim())).toContain(typed)
-    const args = flags.flatMap((flag) => flag.trim().split(' ')).map((word) => values[word] ?? word)
-    const env = Object.fromEntries(named.map((name) => [name, values[name] ?? 'unknown to the test']))
-    const other = await Graph.start({ command: ['npm', 'start', '--'], args, env })
-    try {
-      await other.line(/Data flows/)
-      expect(other.output).not.toMatch(/^\[(postgres|nats|clickhouse|mqtt)\]/m)
-    } finally {
-      await other[Symbol.asyncDispose]()
-      await Promise.all([postgres, nats, clickhouse, mqtt].map((server) => server[Symbol.asyncDispose]()))
-    }
   }
 
   const HERE: readonly (readonly [command: RegExp, run: (command: string) => Promise<void>])[] = [
@@ -239,6 +239,13 @@ describe('commands of the documents of the pipeline', () => {
     [/^npm test -- .*lock\.test/, runInClone],
     [/^npx vitest run .*lock\.test/, runInClone],
     [/^npx vitest --inspect-brk .*lock\.test/, waitForDebugger],
+    [/^npm start -- --disable demo$/, startWithoutDemo],
+    [/^npx buf curl /, callWithBuf],
+    [/^grpcurl .*GatewayService\/ListGateways$/, listsGateways],
+    [/^grpcurl .*GatewayService\/GetGateway$/, showsRunningGateway],
+    [/^grpcurl .*GatewayService\/UpdateGateway$/, updatesGateway],
+    [/^grpcurl .*GatewayService\/DeleteGateway$/, deletesGateway],
+    [/^curl \S+\/gateways$/, showsGateways],
     [/^PONIX_LOG_LEVEL=debug npm start -- /, startWithDebugLogging],
     [/^grpcurl .*OrganizationService\/CreateOrganization$/, createOrganization],
     [/^grpcurl .*"external_id".*EndDeviceService\/CreateEndDevice$/, createLorawanDevice],
@@ -253,7 +260,7 @@ describe('commands of the documents of the pipeline', () => {
     [/^PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, runWithServers],
     [/^PONIX_POSTGRES_PORT=\S+ \S+ npx ponix-cdc status$/, runWithServers],
     [/^PONIX_POSTGRES_PORT=\S+ npx ponix-cdc resnapshot$/, runWithServers],
-    [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, startWithOtherServers],
+    [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, (command) => startWithOtherServers(command, serversPage)],
   ]
 
   /** Checks that the output has the lines of the sample, with other numbers. */
