@@ -244,14 +244,18 @@ describe('errors of the dead-letter commands', () => {
     })
   })
 
-  test('N-4: an unavailable NATS is reported in one line without the password', async () => {
+  test('N-4: an unavailable NATS is reported immediately and after the timeout, each in one line without the password', async () => {
     const url = `nats://user:secret@127.0.0.1:${await freePort()}`
     const ended = await ponixAnalytics(['dead-letters', 'list'], {
       PONIX_NATS_URL: url,
       PONIX_STARTUP_TIMEOUT_SECS: '1',
     })
     expect(ended).toMatchObject({ code: 1, stdout: '' })
-    expect(ended.stderr).toMatch(/^ponix-analytics: NATS at 127\.0\.0\.1:\d+ did not answer for 1 s: .*\n$/)
+    expect(ended.stderr.split('\n')).toEqual([
+      expect.stringMatching(/^ponix-analytics: waiting for NATS: .*ECONNREFUSED.* \{"address":"127\.0\.0\.1:\d+"\}$/),
+      expect.stringMatching(/^ponix-analytics: NATS at 127\.0\.0\.1:\d+ did not answer for 1 s: /),
+      '',
+    ])
     expect(ended.stderr).not.toContain('secret')
   })
 
