@@ -5,7 +5,7 @@ import { StartupError, ReplayError, PublishError, messageOf } from '../../src/do
 import { connectNats, type NatsClient, natsOptions } from '../../src/nats/connection.ts'
 import { listDeadLetters, replayDeadLetter, showDeadLetter } from '../../src/nats/dead-letters.ts'
 import type { DeadLetterFilter, ReplayOptions } from '../../src/nats/dead-letters.ts'
-import { createLoggerTo, type Logger } from '../../src/runner/logger.ts'
+import { createCommandLogger } from '../../src/runner/logger.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
 import { DeadLetterAddresses } from './dead-letter-addresses.ts'
 import { listText, matches, showText, viewOf } from './dead-letter-view.ts'
@@ -54,7 +54,7 @@ export function addDeadLetterCommands(program: Command, environment: () => Analy
       if (ways.length !== 1) replayCommand.error('expected exactly one of: numbers of dead letters, filters, --all')
       const env = environment()
       return print(env, async function* (client, streams) {
-        const addresses = new DeadLetterAddresses(env, commandLogger())
+        const addresses = new DeadLetterAddresses(env, createCommandLogger('ponix-analytics'))
         const chosen = sequences.map((sequence) => ({ sequence }))
         const letters = chosen.length > 0 ? chosen : select(client, streams, selection)
         const options = { address: addresses.address, timeoutMs: env.PONIX_STARTUP_TIMEOUT_MS }
@@ -108,7 +108,7 @@ async function print(
   environment: AnalyticsEnvironment,
   work: (client: NatsClient, streams: EnvelopeStreams) => AsyncIterable<string>,
 ): Promise<void> {
-  const options = { name: 'ponix-analytics dead-letters', logger: commandLogger() }
+  const options = { name: 'ponix-analytics dead-letters', logger: createCommandLogger('ponix-analytics') }
   const client = await connectNats(natsOptions(environment, options))
   try {
     const streams = { raw: environment.PONIX_NATS_RAW_STREAM, processed: environment.PONIX_PROCESSED_ENVELOPES_STREAM }
@@ -119,10 +119,6 @@ async function print(
   } finally {
     await client.drain()
   }
-}
-
-function commandLogger(): Logger {
-  return createLoggerTo(process.stderr, 'analytics', 'warn')
 }
 
 interface ReplayCommandOptions extends Required<Pick<ReplayOptions, 'address'>> {

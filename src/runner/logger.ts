@@ -7,6 +7,7 @@ export type { Logger }
 
 /** Not `process.stdout`, which makes a pipe non-blocking: then a line that the pipe has no space for stops the program for 100 ms. */
 const STDOUT = 1
+const STDERR = 2
 
 const SECRET_FIELDS: ReadonlySet<string> = new Set(['password', 'token', 'secret', 'key', 'apiKey', 'authorization'])
 /** Secret fields are masked in a line's object and in the objects that it contains, down to this level. */
@@ -33,6 +34,12 @@ export function createLogger(service: string): Logger {
       ? pretty({ colorize: colors, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true })
       : pino.destination({ dest: STDOUT, sync: true })
   return createLoggerTo(destination, service, process.env['PONIX_LOG_LEVEL'])
+}
+
+/** Creates a logger of a command, whose output is on stdout: lines on stderr with the name of the program, as its errors have. */
+export function createCommandLogger(program: string): Logger {
+  const format = { ignore: 'pid,hostname,time,level,name', messageFormat: `${program}: {msg}`, singleLine: true }
+  return createLoggerTo(pretty({ ...format, colorize: false, destination: STDERR, sync: true }), program, 'info')
 }
 
 /** Creates a logger for another destination. An unknown level means `info`. */
