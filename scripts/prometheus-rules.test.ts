@@ -31,9 +31,11 @@ const ruleFile = z.strictObject({
 const { groups } = ruleFile.parse(parse(read('deploy/prometheus/ponix.rules.yml')))
 const rules = groups.flatMap((group) => group.rules)
 
-/** The metrics of docs/metrics.md and their labels, and the metric of Prometheus about each target. */
+/** The metrics of docs/metrics.md and their labels, the metric of Prometheus about each target, and those of the node exporter. */
 const documented = new Map<string, readonly string[]>([
   ['up', []],
+  ['node_filesystem_avail_bytes', ['mountpoint', 'fstype']],
+  ['node_filesystem_size_bytes', ['mountpoint', 'fstype']],
   ...[...read('docs/metrics.md').matchAll(/^\| `(ponix_\w+)` .*\|$/gm)].map(
     ([row, name = '']) => [name, labelsIn(row)] as const,
   ),
@@ -49,7 +51,7 @@ function labelsIn(row: string): readonly string[] {
 const COMMON = ['instance', 'job', 'process']
 
 function metricsIn(expr: string): readonly string[] {
-  return expr.match(/\b(?:ponix_\w+|up\b)/g) ?? []
+  return expr.match(/\b(?:ponix_\w+|node_\w+|up\b)/g) ?? []
 }
 
 function labelsOf(expr: string, texts: readonly string[]): readonly string[] {
@@ -125,5 +127,22 @@ describe('deploy/prometheus/ponix.rules.yml', () => {
       'ponix_nats_stream_bytes_limit',
     ]
     expect(expected.filter((name) => !warned.has(name))).toEqual([])
+  })
+
+  it('warns of gateways that do not work, refuse messages, or receive those of another gateway', () => {
+    const warned = rules.filter(({ annotations }) => annotations.docs.endsWith('#a-gateway-that-does-not-work'))
+    const metrics = new Set(warned.flatMap(({ expr }) => metricsIn(expr)))
+    expect(metrics).toEqual(
+      new Set(['ponix_gateways', 'ponix_gateway_refused_messages_total', 'ponix_gateway_overlaps']),
+    )
+    const states = warned.flatMap(({ expr }) => [...expr.matchAll(/state=~?"([^"]*)"/g)].map(([, list = '']) => list))
+    expect(new Set(states.flatMap((list) => list.split('|')))).toEqual(
+      new Set(['starting', 'running', 'interrupted', 'retrying', 'failing', 'failed']),
+    )
+  })
+
+  it('warns of a disk that is nearly full', () => {
+    const warned = rules.filter(({ annotations }) => annotations.docs.endsWith('#a-full-disk'))
+    expect(warned.flatMap(({ expr }) => metricsIn(expr))).toContain('node_filesystem_avail_bytes')
   })
 })
