@@ -8,14 +8,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { EndDeviceService } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { connectTo } from '../rig/adapters/nats-client.ts'
-import {
-  commandsIn,
-  type Exceptions,
-  readDocuments,
-  type Values,
-  withValues,
-} from '../rig/documents/document-commands.ts'
+import { type Values, withValues } from '../rig/documents/document-commands.ts'
 import { nats as natsCli, request } from '../rig/documents/installed-programs.ts'
+import { readSections, type Section, SECTIONS } from '../rig/documents/operations-page.ts'
 import { Graph } from '../rig/orchestrator/graph.ts'
 import { projectRoot } from '../rig/program.ts'
 import { type Device, GraphClient } from '../rig/services/graph-client.ts'
@@ -23,39 +18,7 @@ import { type Device, GraphClient } from '../rig/services/graph-client.ts'
 const run = promisify(execFile)
 const PATIENCE = { timeout: 120_000, interval: 200 }
 
-/** The commands that the test does not run, and the reason. */
-const NOT_HERE: Exceptions = [
-  [/^git pull$/, 'needs the remote repository'],
-  [/^ponix-cdc (resnapshot|forget)$/, 'mentions a command that a section shows, or that cdc.md describes'],
-  [/^ponix-migrate down$/, 'advises against it; program.pg.test.ts runs it'],
-]
-const isRunHere = (command: string): boolean => !NOT_HERE.some(([pattern]) => pattern.test(command))
-
-const { operations } = await readDocuments(projectRoot)
-const sections = new Map(
-  operations.text.split(/^#+ /m).map((section) => {
-    const [heading = '', ...lines] = section.split('\n')
-    const commands = commandsIn({ path: operations.path, text: lines.join('\n') }).map(({ text }) => text)
-    return [heading, commands.filter(isRunHere)] as const
-  }),
-)
-
-/** The sections whose commands the tests below run, in this order. */
-const SECTIONS = [
-  'Operating the pipeline',
-  'Back up',
-  'Restore ClickHouse',
-  'Restore NATS',
-  'Restore PostgreSQL',
-  'Restore everything',
-  'An unavailable server',
-  'Unread messages that expire',
-  'A full stream',
-  'An organization that sends more than its share',
-  'A slot that is gone',
-  'Dead letters',
-  'Upgrade',
-] as const
+const sections = await readSections()
 
 /** Returns Cayenne LPP with a temperature that encodes the number. */
 function payloadOf(number: number): Uint8Array {
@@ -76,6 +39,9 @@ describe('the commands of docs/operations.md', () => {
   let client: GraphClient
   let nats: NatsClient
   let backup: string
+  /** The folder of the back-up that the commands have made. */
+  let copy = 'no back-up'
+  let gatewayId: string
   let device: Device
   let later: Device
   let published = 0
@@ -87,7 +53,7 @@ describe('the commands of docs/operations.md', () => {
     client = new GraphClient(graph)
     nats = await connectTo(`nats://127.0.0.1:${graph.ports.PONIX_NATS_PORT}`)
     device = await client.createDevice(await client.createOrganization('Operations'))
-    await client.createMqttGateway(device.organizationId)
+    gatewayId = await client.createMqttGateway(device.organizationId)
   }, 600_000)
 
   afterAll(async () => {
@@ -100,22 +66,24 @@ describe('the commands of docs/operations.md', () => {
   function valuesOfThisRun(): Values {
     return [
       ['.ponix/data', graph.dataDir],
+      ['backup/2026-01-31-030000', copy],
+      ['backup/', `${backup}/`],
+      ['GATEWAY_ID', gatewayId],
       ['15432', String(graph.ports.PONIX_POSTGRES_PORT)],
       ['14222', String(graph.ports.PONIX_NATS_PORT)],
       ['18123', String(graph.ports.PONIX_CLICKHOUSE_PORT)],
+      ['19103', String(graph.ports.PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT)],
       ['19104', String(graph.ports.PONIX_ANALYTICS_HTTP_PORT)],
     ]
   }
 
-  /** Runs a command; returns its output. */
-  async function execute(command: string): Promise<string> {
-    const line = withValues(command, valuesOfThisRun())
-      .replace(/\bbackup\b/, backup)
-      .replace(/npx (ponix-[a-z]+)/, `node ${projectRoot}bin/$1.js`)
+  /** Runs a command with variables of the shell; returns its output. */
+  async function execute(command: string, variables: NodeJS.ProcessEnv = {}): Promise<string> {
+    const line = withValues(command, valuesOfThisRun()).replace(/npx (ponix-[a-z]+)/, `node ${projectRoot}bin/$1.js`)
     if (command.startsWith('nats ')) await natsCli(line, nats.manager)
     else if (command.startsWith('curl ')) return await request(line)
-    else if (command === 'npm start') await startAgain()
-    else return await runInShell(line)
+    else if (command === 'npm start -- --disable demo') await startAgain()
+    else return await runInShell(line, variables)
     return ''
   }
 
@@ -124,18 +92,24 @@ describe('the commands of docs/operations.md', () => {
     await graph.line(/^\[orchestrator\] .*all .*ready/)
   }
 
-  async function runInShell(line: string): Promise<string> {
-    const env = { ...process.env, XDG_RUNTIME_DIR: graph.dataDir }
-    // The exit code is 1 if the slot is lost.
-    const script = line.endsWith('ponix-cdc.js status') ? `${line} || [ $? = 1 ]` : line
+  async function runInShell(line: string, variables: NodeJS.ProcessEnv): Promise<string> {
+    const env = { ...process.env, XDG_RUNTIME_DIR: graph.dataDir, ...variables }
+    // The exit code is 1 if the slot is lost, or if a file is deleted while du reads the folder.
+    const script = /ponix-cdc\.js status$|^du /.test(line) ? `${line} || [ $? = 1 ]` : line
     const { stdout } = await run('sh', ['-c', script], { cwd: projectRoot, env })
     return stdout
   }
 
   /** Runs the commands of a section one after the other; returns their outputs. */
-  async function follow(section: (typeof SECTIONS)[number]): Promise<readonly string[]> {
+  async function follow(section: Section): Promise<readonly string[]> {
     const outputs: string[] = []
-    for (const command of sections.get(section) ?? []) outputs.push(await execute(command))
+    const variables: NodeJS.ProcessEnv = {}
+    for (const command of sections.get(section) ?? []) {
+      const [, name] = /^(?:export )?(\w+)=(?:\S+|.*\))$/.exec(command) ?? []
+      if (name === undefined) outputs.push(await execute(command, variables))
+      else variables[name] = await execute(`${command}; printf %s "$${name}"`)
+    }
+    copy = variables['B'] ?? copy
     return outputs
   }
 
@@ -237,8 +211,28 @@ describe('the commands of docs/operations.md', () => {
     await expect.poll(() => rows(), PATIENCE).toEqual(eachOnce(70))
   })
 
-  it('show warnings', async () => {
-    await expect(follow('An unavailable server')).resolves.toHaveLength(1)
+  it('start a server again, whose rows then arrive', async () => {
+    await execute('npx ponix-orchestrator stop clickhouse')
+    await publish(10)
+    const [status, start] = await follow('An unavailable server')
+    expect(status).toMatch(/clickhouse +stopped/)
+    expect(start).toMatch(/clickhouse: ready/)
+    const [metrics] = await follow('After an outage')
+    expect(metrics).toMatch(/^ponix_nats_pending\{.*^ponix_nats_stream_bytes\{/ms)
+    await expect.poll(() => rows(), PATIENCE).toEqual(eachOnce(80))
+  })
+
+  it('show the state and the log of a gateway', async () => {
+    const [gateways, log] = await follow('A gateway that does not work')
+    expect(gateways).toMatch(new RegExp(`"gateway_id": ?"${gatewayId}"`))
+    expect(log).toContain(gatewayId)
+  })
+
+  it('free space without a loss', async () => {
+    await follow('Free space')
+    const { config } = await nats.manager.streams.info('raw_envelopes')
+    expect(config.max_age).toBe(2 * 24 * 3600 * 1e9)
+    await expect(rows()).resolves.toEqual(eachOnce(80))
   })
 
   it('raise the limit of age', async () => {
@@ -254,7 +248,7 @@ describe('the commands of docs/operations.md', () => {
     await publish(10)
     await graph.line(/JetStream does not store/, from)
     await follow('A full stream')
-    await expect.poll(() => rows(), PATIENCE).toEqual(eachOnce(80))
+    await expect.poll(() => rows(), PATIENCE).toEqual(eachOnce(90))
   })
 
   it('show the surplus of each organization and raise its limits', async () => {
@@ -289,6 +283,6 @@ describe('the commands of docs/operations.md', () => {
   it('upgrade and keep all rows', async () => {
     const outputs = await follow('Upgrade')
     expect(outputs.at(-1)).toMatch(/ClickHouse +applied/)
-    await expect.poll(() => rows(), PATIENCE).toEqual(eachOnce(80))
+    await expect.poll(() => rows(), PATIENCE).toEqual(eachOnce(90))
   })
 })

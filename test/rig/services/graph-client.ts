@@ -41,10 +41,11 @@ export class GraphClient {
     return gateway?.gatewayId ?? ''
   }
 
-  /** Creates a gateway on the broker of the graph; resolves when it has subscribed. */
-  async createMqttGateway(organizationId: string): Promise<void> {
+  /** Creates a gateway on the broker of the graph; resolves with its id when it has subscribed. */
+  async createMqttGateway(organizationId: string): Promise<string> {
     const id = await this.createGateway(organizationId, 'EMQX', { broker_url: this.brokerUrl })
     await this.#graph.line(new RegExp(`gateway-orchestrator.*(running.*${id}|${id}.*running)`))
+    return id
   }
 
   get brokerUrl(): string {
