@@ -1,9 +1,12 @@
+import type { GatewayBroker } from '../domain/gateway-config.ts'
 import { evictOldest } from '../domain/fifo.ts'
 import { ClosedWithoutAnswer, type ConnectionOptions, type MqttConnection, openConnection } from './connection.ts'
 import type { MqttVersion } from './packets.ts'
 import { ConnectionRefused } from './reason-codes.ts'
 
 const MAX_BROKERS = 10_000
+/** The time in which a session is ended by a further connection. */
+const END_SESSION_MS = 2000
 
 /** Connects with MQTT 5, or with MQTT 3.1.1 to a broker that does not speak it, and remembers which. */
 export class BrokerVersions {
@@ -29,4 +32,23 @@ export class BrokerVersions {
     evictOldest(this.#versions, MAX_BROKERS)
     return connection
   }
+}
+
+interface SessionPlace {
+  readonly broker: GatewayBroker | undefined
+  readonly clientId: string
+  readonly versions: BrokerVersions
+  readonly maxPacketBytes: () => number
+}
+
+/** Closes a connection and ends its session, so that the broker forgets its subscriptions and messages. */
+export async function endSession(connection: MqttConnection, place: SessionPlace): Promise<void> {
+  await connection.end({ endsSession: true })
+  const { broker, versions, ...options } = place
+  if (connection.version === 5 || broker === undefined) return
+  // With MQTT 3.1.1 a connection with a clean session ends the old one (3.1.2.4).
+  await versions.open({ ...options, broker, clean: true }, AbortSignal.timeout(END_SESSION_MS)).then(
+    (last) => last.end(),
+    () => undefined,
+  )
 }

@@ -1,6 +1,6 @@
 import { expect, it, onTestFinished } from 'vitest'
 import { brokerAt, subscribe } from '../../test/rig/adapters/mqtt-subscription.ts'
-import { type BrokerConnection, ScriptedBroker } from '../../test/rig/services/scripted-broker.ts'
+import { type BrokerConnection, ScriptedBroker } from '../../test/rig/gateways/scripted-broker.ts'
 import { InFlightBudget } from './in-flight-budget.ts'
 import { MqttSessions } from './sessions.ts'
 

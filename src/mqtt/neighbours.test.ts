@@ -1,6 +1,6 @@
 import { expect, it, onTestFinished } from 'vitest'
 import { brokerAt, sessionWith, subscribe } from '../../test/rig/adapters/mqtt-subscription.ts'
-import { type BrokerConnection, ScriptedBroker } from '../../test/rig/services/scripted-broker.ts'
+import { type BrokerConnection, ScriptedBroker } from '../../test/rig/gateways/scripted-broker.ts'
 
 const WAIT = { timeout: 20_000 }
 

@@ -1,25 +1,29 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Counter } from 'prom-client'
 import { GatewayConfigError, messageOf } from '../domain/errors.ts'
 import type { GatewayBroker } from '../domain/gateway-config.ts'
 import { retryDelayMs } from '../domain/gateway-orchestration/retry.ts'
-import { AckQueue, type Entry } from './ack-queue.ts'
-import type { BrokerVersions } from './broker-versions.ts'
+import { AckQueue } from './ack-queue.ts'
+import { type BrokerVersions, endSession } from './broker-versions.ts'
 import { credentialsKey } from './broker.ts'
 import type { MqttConnection } from './connection.ts'
+import { CredentialChecks } from './credential-checks.ts'
 import type { InFlightBudget } from './in-flight-budget.ts'
-import type { Link } from './link.ts'
 import type { MqttMessage } from './message.ts'
+import { MessageRouter } from './message-router.ts'
 import { ConnectionRefused } from './reason-codes.ts'
 import { type MqttSubscription, Subscriber } from './subscriber.ts'
 import { identifierOf, nextPeriod, type Topic, Topics } from './topics.ts'
 
-const ignored = new Counter({
-  name: 'ponix_mqtt_ignored_messages_total',
-  help: 'MQTT messages acknowledged without being stored. Labels: reason (retained; no_gateway: the gateway of the subscription is removed).',
-  labelNames: ['reason'],
-})
+/** The state of one connection. */
+interface Link {
+  readonly connection: MqttConnection
+  readonly acks: AckQueue
+  readonly router: MessageRouter
+  /** The filters that are, or are being, subscribed. */
+  readonly subscribed: Map<string, Promise<void>>
+  /** The number of messages since the subscription identifiers have changed. */
+  received: number
+}
 
 export interface SessionOptions {
   /** Must be stable: the broker keeps the subscriptions and messages at QoS 1 for it while it is disconnected. */
@@ -37,15 +41,8 @@ export interface SessionOptions {
 const RECONNECT_MS = 500
 /** The time in which a stop waits for the messages in flight; a gateway has 5 s to stop. */
 const DRAIN_MS = 4000
-/**
- * The time after a connect, and after a subscriber has left, for which messages without a subscriber wait: longer than the longest delay
- * before a gateway is retried.
- */
+/** The wait of messages without a subscriber after a connect, and after a subscriber left: longer than any delay before a retry. */
 const HOLD_MS = 120_000
-/** The time for which the answer of the broker to other credentials counts. */
-const CHECK_MS = 5000
-/** The time in which a session is ended by a further connection. */
-const END_SESSION_MS = 2000
 /** The number of subscriptions that are requested at the same time. */
 const SUBSCRIBE_BATCH = 1000
 /** The number of messages after which the subscription identifiers change: less than there are packet ids, 65,535. */
@@ -64,7 +61,7 @@ export class MqttSession {
   #broker: GatewayBroker | undefined
   #holdUntilMs = 0
   #ending: Promise<void> | undefined
-  readonly #checks = new Map<string, Promise<void>>()
+  readonly #checks: CredentialChecks
   #link: Link | undefined
   /** The period of the subscription identifiers. */
   #period = nextPeriod()
@@ -76,6 +73,7 @@ export class MqttSession {
 
   constructor(options: SessionOptions) {
     this.#options = options
+    this.#checks = new CredentialChecks(options)
   }
 
   /** Whether there is nothing to remember: no subscriber, and no delay before the next attempt. */
@@ -108,23 +106,10 @@ export class MqttSession {
     }
   }
 
-  /**
-   * Rejects unless the broker accepts the credentials, which differ from those of the connection: a wrong password must neither end the
-   * connection of the others nor receive by it. Subscribers that come within a short time share the answer.
-   */
+  /** A wrong password must neither end the connection of the others nor receive by it, so other credentials than its own are checked. */
   async #checkCredentials(broker: GatewayBroker, signal: AbortSignal): Promise<void> {
-    const key = credentialsKey(broker)
-    if (this.#subscribers.size === 0 || key === credentialsKey(this.#broker)) return
-    let check = this.#checks.get(key)
-    if (check === undefined) {
-      const { versions, maxPacketBytes } = this.#options
-      const options = { broker, clientId: `ponix-${randomUUID().slice(0, 8)}`, maxPacketBytes, clean: true }
-      check = versions.open(options, signal).then((connection) => connection.end())
-      this.#checks.set(key, check)
-      const forget = (): void => void setTimeout(() => this.#checks.delete(key), CHECK_MS).unref()
-      check.then(forget, forget)
-    }
-    await check
+    if (this.#subscribers.size === 0 || credentialsKey(broker) === credentialsKey(this.#broker)) return
+    await this.#checks.check(broker, signal)
   }
 
   #add(subscriber: Subscriber): void {
@@ -137,7 +122,7 @@ export class MqttSession {
     if (this.#link !== undefined) {
       this.#link.acks.unhold()
       void this.#subscribeTopic(this.#link, topic, [subscriber])
-      this.#claim(this.#link)
+      this.#link.router.claim()
     }
     if (!this.#isRunning) void this.#run()
   }
@@ -171,7 +156,8 @@ export class MqttSession {
     const link = this.#link
     this.#link = undefined
     if (link === undefined) return
-    this.#ending = this.#endConnection(link.connection, !this.#topics.hasKept)
+    const options = { ...this.#options, broker: this.#broker }
+    this.#ending = this.#topics.hasKept ? link.connection.end() : endSession(link.connection, options)
     await this.#ending
   }
 
@@ -182,19 +168,6 @@ export class MqttSession {
   #redeliver({ hasUnhandled }: Subscriber): void {
     if (!hasUnhandled || this.#subscribers.size === this.#leaving) return
     void this.#link?.connection.end({ reason: 'a gateway of the session stopped before its messages were stored' })
-  }
-
-  async #endConnection(connection: MqttConnection, endsSession: boolean): Promise<void> {
-    await connection.end({ endsSession })
-    const broker = this.#broker
-    if (!endsSession || connection.version === 5 || broker === undefined) return
-    // With MQTT 3.1.1 a connection with a clean session ends the old one (3.1.2.4).
-    const { clientId, versions, maxPacketBytes } = this.#options
-    const clean = { broker, clientId, maxPacketBytes, clean: true }
-    await versions.open(clean, AbortSignal.timeout(END_SESSION_MS)).then(
-      (last) => last.end(),
-      () => undefined,
-    )
   }
 
   async #unsubscribe(link: Link, filter: string): Promise<void> {
@@ -229,17 +202,17 @@ export class MqttSession {
   /** Resolves when the connection is lost. */
   async #serve(connection: MqttConnection): Promise<void> {
     const acks = new AckQueue({ connection, ...this.#options })
-    const link: Link = { connection, acks, subscribed: new Map(), unclaimed: new Set(), received: 0 }
+    const router = new MessageRouter({ topics: this.#topics, acks, holdUntilMs: () => this.#holdUntilMs })
+    const link: Link = { connection, acks, router, subscribed: new Map(), received: 0 }
     this.#link = link
     this.#holdUntilMs = performance.now() + HOLD_MS
-    const timer = setTimeout(() => this.#dropUnclaimed(link), HOLD_MS)
     connection.listen((message) => this.#route(link, message))
     if (this.#subscribers.size === 0) void connection.end()
     for (const filter of this.#topics.removed) void this.#unsubscribe(link, filter)
     this.#period = nextPeriod(this.#period)
     await this.#subscribeAll(link)
     const reason = await connection.closed
-    clearTimeout(timer)
+    router.close()
     if (this.#link === link) this.#link = undefined
     link.acks.abandon()
     this.#delayAttempt()
@@ -290,63 +263,7 @@ export class MqttSession {
   #route(link: Link, message: MqttMessage): void {
     link.received += 1
     if (link.received === PERIOD_MESSAGES) this.#beginPeriod(link)
-    const entry = link.acks.add(message)
-    if (this.#deliver(link, message, entry)) return
-    const isRemoved = performance.now() >= this.#holdUntilMs || this.#topics.isOfRemoved(message)
-    if (isRemoved) this.#drop(link, entry)
-    else link.unclaimed.add({ message, entry })
-  }
-
-  /** Passes a message to the subscribers of the topics that it matches. Returns whether there are any. */
-  #deliver({ acks }: Link, message: MqttMessage, entry: Entry): boolean {
-    const topics = this.#topics.match(message)
-    if (topics.length === 0) return false
-    const receivers = topics
-      .flatMap(({ subscribers }) => [...subscribers])
-      .filter(({ subscription }) => subscription.retained || !message.retain)
-    let holders = receivers.length
-    let isHandledByAll = true
-    entry.isHeld = holders > 0
-    entry.onReleased = () => {
-      for (const receiver of receivers) receiver.acknowledged()
-    }
-    for (const receiver of receivers) {
-      receiver.handle(message, (isHandled) => {
-        holders -= 1
-        isHandledByAll &&= isHandled
-        if (holders > 0) return
-        acks.release(entry)
-        if (isHandledByAll) acks.settle(entry)
-      })
-    }
-    if (receivers.length === 0) {
-      ignored.inc({ reason: 'retained' })
-      acks.settle(entry)
-    }
-    return true
-  }
-
-  /** Passes messages to a subscriber that has come after them. */
-  #claim(link: Link): void {
-    for (const unclaimed of link.unclaimed) {
-      if (this.#deliver(link, unclaimed.message, unclaimed.entry)) link.unclaimed.delete(unclaimed)
-    }
-  }
-
-  /** Acknowledges messages of subscriptions whose gateway was removed, and that the broker still has. */
-  #dropUnclaimed(link: Link): void {
-    const waitMs = this.#holdUntilMs - performance.now()
-    if (waitMs > 0) {
-      setTimeout(() => this.#dropUnclaimed(link), waitMs).unref()
-      return
-    }
-    for (const { entry } of link.unclaimed) this.#drop(link, entry)
-    link.unclaimed.clear()
-  }
-
-  #drop({ acks }: Link, entry: Entry): void {
-    ignored.inc({ reason: 'no_gateway' })
-    acks.settle(entry)
+    link.router.route(message)
   }
 
   /** Ends the subscription, and closes the connection, so that the broker delivers the message again. */
