@@ -7,7 +7,7 @@ import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
 import { endDeviceToProto } from '../../src/proto/entities.ts'
 import { EndDeviceSchema } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { encodeRawEnvelope } from '../../src/proto/envelope.ts'
-import { createRawHandler } from './consumers.ts'
+import { createRawHandler } from './raw-consumer.ts'
 
 const stage = analyticsForEach()
 

@@ -4,7 +4,7 @@ import { connectTo, probeLog } from '../../test/rig/adapters/nats-client.ts'
 import type { Delivery } from '../../src/nats/delivery.ts'
 import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
 import { encodeProcessedEnvelope } from '../../src/proto/envelope.ts'
-import { createProcessedHandler } from './consumers.ts'
+import { createProcessedHandler } from './processed-consumer.ts'
 
 const stage = analyticsForEach()
 

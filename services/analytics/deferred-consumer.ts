@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DeferredMessages } from '../../src/nats/deferred-messages.ts'
 import type { Delivery, EncodedDelivery, MessageResult } from '../../src/nats/delivery.ts'
-import { decodeRaw, concludeRaw, type ProcessRawParts } from './consumers.ts'
+import { decodeRaw, concludeRaw, type ProcessRawParts } from './raw-consumer.ts'
 import { ACK, failed } from './results.ts'
 import type { SurplusWriter } from './surplus/surplus-writer.ts'
 

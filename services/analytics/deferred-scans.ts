@@ -6,7 +6,7 @@ import type { DeferredMessages } from '../../src/nats/deferred-messages.ts'
 import type { Delivery } from '../../src/nats/delivery.ts'
 import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
-import { deferredSubject, processRaw, type ProcessRawParts } from './consumers.ts'
+import { deferredSubject, processRaw, type ProcessRawParts } from './raw-consumer.ts'
 import type { ChangeListener } from './device-changes.ts'
 
 export interface DeferredScansParts extends ProcessRawParts {

@@ -61,3 +61,8 @@ export function observePool(pool: EvaluationPool): Gauge {
     },
   })
 }
+
+/** Records the time from the receipt of an envelope until a stage has stored it. */
+export function observeDelay(stage: 'processed' | 'stored', micros: bigint): void {
+  analyticsMetrics.delaySeconds.observe({ stage }, Math.max(0, Number(micros) / 1e6))
+}

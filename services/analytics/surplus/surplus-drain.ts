@@ -7,7 +7,7 @@ import { publishDeadLetter, REPLAY_HEADERS } from '../../../src/nats/dead-letter
 import type { Delivery, MessageFailure } from '../../../src/nats/delivery.ts'
 import type { Logger } from '../../../src/runner/logger.ts'
 import type { Admission } from './admission.ts'
-import { concludeRaw, decodeRaw, defer, type DeferParts } from '../consumers.ts'
+import { concludeRaw, decodeRaw, defer, type DeferParts } from '../raw-consumer.ts'
 import { failed } from '../results.ts'
 
 export interface SurplusDrainParts extends DeferParts {

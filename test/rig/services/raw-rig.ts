@@ -1,5 +1,5 @@
 import { Admission } from '../../../services/analytics/surplus/admission.ts'
-import { createRawHandler, type RawConsumerParts } from '../../../services/analytics/consumers.ts'
+import { createRawHandler, type RawConsumerParts } from '../../../services/analytics/raw-consumer.ts'
 import {
   RawEnvelopeProcessor,
   type RawEnvelopeProcessorParts,
