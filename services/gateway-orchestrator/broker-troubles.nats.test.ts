@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import type { Gateway, JsonObject } from '../../src/domain/entities.ts'
-import { gateway, GatewayRig, WAIT } from '../../test/rig/services/gateway-rig.ts'
-import { type BrokerConduct, type BrokerMessage, ScriptedBroker } from '../../test/rig/services/scripted-broker.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import { type BrokerConduct, type BrokerMessage, ScriptedBroker } from '../../test/rig/gateways/scripted-broker.ts'
 
 let rig: GatewayRig
 

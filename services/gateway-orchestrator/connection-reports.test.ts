@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { GatewayConnectionReport, GatewayConnectionStore } from '../../src/domain/gateway-connection.ts'
 import type { GatewayRun } from '../../src/domain/gateway-orchestration/gateway-process.ts'
-import { orchestratorRig, recorder, settle, stored, testGateway } from '../../test/rig/services/orchestrator-rig.ts'
+import { orchestratorRig, recorder, settle, stored, testGateway } from '../../test/rig/gateways/orchestrator-rig.ts'
 import { ConnectionReports } from './connection-reports.ts'
 
 const ROUND_MS = 1_000

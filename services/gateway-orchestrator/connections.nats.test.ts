@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { gateway, GatewayRig, WAIT } from '../../test/rig/services/gateway-rig.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
 
 let rig: GatewayRig
 

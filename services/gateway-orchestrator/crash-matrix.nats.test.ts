@@ -3,8 +3,8 @@ import { expect, test, vi } from 'vitest'
 import { connectMqttPublisher, type MqttPublisher } from '../../src/mqtt/client.ts'
 import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { startMosquitto, startMqtt } from '../../test/rig/servers.ts'
-import { gateway, GatewayRig, type RunningService, WAIT } from '../../test/rig/services/gateway-rig.ts'
-import { GATEWAY_CRASH_POINTS, GatewayTap } from '../../test/rig/services/gateway-tap.ts'
+import { gateway, GatewayRig, type RunningService, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import { GATEWAY_CRASH_POINTS, GatewayTap } from '../../test/rig/gateways/gateway-tap.ts'
 import { Random } from '../../test/rig/services/random.ts'
 
 /** The number of kills with each broker; 50 take some minutes. PONIX_GATEWAY_CRASH_SEED repeats the kills of a run. */

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { freePort } from '../../test/rig/servers.ts'
-import { GatewayRig, WAIT } from '../../test/rig/services/gateway-rig.ts'
+import { GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
 
 let rig: GatewayRig
 

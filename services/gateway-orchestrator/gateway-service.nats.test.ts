@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { commitOf, gateway, GatewayRig } from '../../test/rig/services/gateway-rig.ts'
+import { commitOf, gateway, GatewayRig } from '../../test/rig/gateways/gateway-rig.ts'
 
 let rig: GatewayRig
 

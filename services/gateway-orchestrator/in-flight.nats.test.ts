@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { startMosquitto } from '../../test/rig/servers.ts'
-import { gateway, GatewayRig, WAIT } from '../../test/rig/services/gateway-rig.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
 
 const LIMIT = 8_000_000
 const FLOODED = 16

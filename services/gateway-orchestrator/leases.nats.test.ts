@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { gateway, GatewayRig, WAIT, type RunningService } from '../../test/rig/services/gateway-rig.ts'
+import { gateway, GatewayRig, WAIT, type RunningService } from '../../test/rig/gateways/gateway-rig.ts'
 
 let rig: GatewayRig
 

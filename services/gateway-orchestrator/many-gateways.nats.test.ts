@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { memoryOf } from '../../test/rig/memory.ts'
-import { gateway, GatewayRig, WAIT } from '../../test/rig/services/gateway-rig.ts'
-import { ScriptedBroker } from '../../test/rig/services/scripted-broker.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import { ScriptedBroker } from '../../test/rig/gateways/scripted-broker.ts'
 
 const GATEWAYS = 10_000
 /** Resident memory for each gateway of type `print`; `npm run bench gateways` measures its heap. */

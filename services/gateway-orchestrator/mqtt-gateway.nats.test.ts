@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { gateway, GatewayRig, WAIT } from '../../test/rig/services/gateway-rig.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
 
 let rig: GatewayRig
 

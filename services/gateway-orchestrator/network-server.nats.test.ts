@@ -6,8 +6,8 @@ import type { JsonObject } from '../../src/domain/entities.ts'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { builtProgram, type Outcome, Program, projectRoot } from '../../test/rig/program.ts'
-import { gateway, GatewayRig, type RunningService, WAIT } from '../../test/rig/services/gateway-rig.ts'
-import { CHIRPSTACK_UPLINK, TTN_UPLINK } from '../../test/rig/services/network-server.ts'
+import { gateway, GatewayRig, type RunningService, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import { CHIRPSTACK_UPLINK, TTN_UPLINK } from '../../test/rig/gateways/network-server.ts'
 
 const CHIRPSTACK_TOPIC = 'application/17c82e96-be03-4f38-aef3-f83d48582d97/device/70b3d57ed0000001/event/up'
 

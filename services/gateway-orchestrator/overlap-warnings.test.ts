@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Gateway } from '../../src/domain/entities.ts'
-import { testGateway } from '../../test/rig/services/orchestrator-rig.ts'
+import { testGateway } from '../../test/rig/gateways/orchestrator-rig.ts'
 import { OverlapWarnings } from './overlap-warnings.ts'
 
 interface Line {

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { JsonObject } from '../../src/domain/entities.ts'
-import { gateway, GatewayRig, type RunningService, WAIT } from '../../test/rig/services/gateway-rig.ts'
+import { gateway, GatewayRig, type RunningService, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
 
 let rig: GatewayRig
 

@@ -7,7 +7,7 @@ import { checkGatewayConfig } from '../../src/domain/gateway-config.ts'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { projectRoot } from '../../test/rig/program.ts'
 import { startMosquitto } from '../../test/rig/servers.ts'
-import { gateway, GatewayRig, WAIT } from '../../test/rig/services/gateway-rig.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
 
 let rig: GatewayRig
 

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
-import { gateway, GatewayRig, WAIT } from '../../test/rig/services/gateway-rig.ts'
-import { ScriptedBroker } from '../../test/rig/services/scripted-broker.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import { ScriptedBroker } from '../../test/rig/gateways/scripted-broker.ts'
 
 let rig: GatewayRig
 

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
-import { gateway, GatewayRig, WAIT, type RunningService } from '../../test/rig/services/gateway-rig.ts'
+import { gateway, GatewayRig, WAIT, type RunningService } from '../../test/rig/gateways/gateway-rig.ts'
 import { startMosquitto } from '../../test/rig/servers.ts'
 import { TcpProxy, type ProxiedLink, type ProxyPassage } from '../../test/rig/tcp-proxy.ts'
 

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { connectMqttPublisher, type MqttPublisher } from '../../src/mqtt/client.ts'
 import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { startMosquitto } from '../rig/servers.ts'
-import { GatewayFleet, type FleetInstance } from '../rig/services/gateway-fleet.ts'
-import { GatewayRig } from '../rig/services/gateway-rig.ts'
+import { GatewayFleet, type FleetInstance } from '../rig/gateways/gateway-fleet.ts'
+import { GatewayRig } from '../rig/gateways/gateway-rig.ts'
 import { Random } from '../rig/services/random.ts'
 
 /**

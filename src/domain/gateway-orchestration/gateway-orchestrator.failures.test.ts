@@ -7,7 +7,7 @@ import {
   stored,
   testGateway,
   untilAborted,
-} from '../../../test/rig/services/orchestrator-rig.ts'
+} from '../../../test/rig/gateways/orchestrator-rig.ts'
 import { GatewayConfigError } from '../errors.ts'
 import type { GatewayRun } from './gateway-process.ts'
 

@@ -8,7 +8,7 @@ import {
   table,
   testGateway,
   untilAborted,
-} from '../../../test/rig/services/orchestrator-rig.ts'
+} from '../../../test/rig/gateways/orchestrator-rig.ts'
 import type { GatewayRun, GatewayRunner } from './gateway-process.ts'
 
 describe('GatewayOrchestrator', () => {

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { CHIRPSTACK_UPLINK as CHIRPSTACK, TTN_UPLINK as TTN } from '../../../test/rig/services/network-server.ts'
+import { CHIRPSTACK_UPLINK as CHIRPSTACK, TTN_UPLINK as TTN } from '../../../test/rig/gateways/network-server.ts'
 import { MappingError } from '../errors.ts'
 import { decodeChirpStackUplink } from './chirpstack.ts'
 import { decodeTheThingsStackUplink } from './the-things-stack.ts'

@@ -1,7 +1,7 @@
 import { TcpProxy, type ProxiedLink, type ProxyPassage } from '../tcp-proxy.ts'
 import type { GatewayRig, RunningService } from './gateway-rig.ts'
 
-const redirectedPort = new URL('./redirected-port.mjs', import.meta.url).href
+const redirectedPort = new URL('../services/redirected-port.mjs', import.meta.url).href
 /** A connection of an instance to the broker. */
 interface Session {
   readonly instance: FleetInstance

@@ -1,6 +1,6 @@
 import { FrameSplitter } from '../adapters/faulty-nats.ts'
 import type { ProxiedLink, ProxyPassage } from '../tcp-proxy.ts'
-import { CrashScripts } from './crash-tap.ts'
+import { CrashScripts } from '../services/crash-tap.ts'
 
 /** Messages between gateway-orchestrator, its broker and NATS at which a crash can be injected. */
 export const GATEWAY_CRASH_POINTS = [
