@@ -12,7 +12,8 @@ const HOLD_MS = 120_000
 /** A router without subscribers, and the packet ids that it has acknowledged. */
 function scene() {
   const acknowledged: number[] = []
-  const connection = { acknowledge: (id: number) => void acknowledged.push(id), pause: vi.fn(), resume: vi.fn() }
+  const ignore = (): void => undefined
+  const connection = { acknowledge: (id: number) => void acknowledged.push(id), pause: ignore, resume: ignore }
   const acks = new AckQueue({ connection, budget: new InFlightBudget(), owner: 'o1' })
   const hold = { untilMs: performance.now() + HOLD_MS }
   const router = new MessageRouter({ topics: new Topics(), acks, holdUntilMs: () => hold.untilMs })

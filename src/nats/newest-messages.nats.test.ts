@@ -28,7 +28,7 @@ it('G-8: reading the newest messages ends although NATS restarts meanwhile', asy
         .then(resolve, reject)
     }
   })
-  await expect(readNewestHeaders(client, query)).rejects.toThrow()
+  await expect(readNewestHeaders(client, query)).rejects.toBeInstanceOf(Error)
   await restarted
   await client.link.untilConnected(AbortSignal.timeout(20_000))
   expect((await readNewestHeaders(client, query)).map((headers) => headers.get('Nats-Msg-Id'))).toEqual(['one'])
