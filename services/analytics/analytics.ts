@@ -29,6 +29,7 @@ import { analyticsMetrics } from './metrics.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
 import { SurplusDrain } from './surplus/surplus-drain.ts'
 import { SurplusWriter } from './surplus/surplus-writer.ts'
+import { timeoutSignal } from '../../src/runner/timeout-signal.ts'
 
 export interface AnalyticsParts {
   readonly environment: AnalyticsEnvironment
@@ -173,7 +174,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
 /** Returns whether several organizations were active recently; true if it is not known. */
 async function isShared({ lastSeenStore, logger }: Pick<AnalyticsParts, 'lastSeenStore' | 'logger'>): Promise<boolean> {
   try {
-    const signal = AbortSignal.timeout(ACTIVITY_TIMEOUT_MS)
+    const signal = timeoutSignal(ACTIVITY_TIMEOUT_MS)
     return await lastSeenStore.hasSeveralOrganizations(ACTIVE_MS, { signal })
   } catch (error) {
     logger.debug(`cannot read which organizations were active: ${messageOf(error)}`)

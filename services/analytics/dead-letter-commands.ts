@@ -10,6 +10,7 @@ import type { AnalyticsEnvironment } from './clients.ts'
 import { DeadLetterAddresses } from './dead-letter-addresses.ts'
 import { listText, matches, showText, viewOf } from './dead-letter-view.ts'
 import type { DeadLetterView, EnvelopeStreams, ViewFilter } from './dead-letter-view.ts'
+import { timeoutSignal } from '../../src/runner/timeout-signal.ts'
 
 /** The filters of a command; `limit` is the maximum number of dead letters, oldest first. */
 interface Selection extends DeadLetterFilter, ViewFilter {
@@ -153,7 +154,7 @@ async function replayOne(
   { address, timeoutMs }: ReplayCommandOptions,
   asJson: boolean,
 ): Promise<string | undefined> {
-  const signal = AbortSignal.timeout(timeoutMs)
+  const signal = timeoutSignal(timeoutMs)
   try {
     const stored = await replayDeadLetter(client, sequence, { signal, address })
     if (stored === undefined) throw new ReplayError(missing(sequence))

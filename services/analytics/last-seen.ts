@@ -4,6 +4,7 @@ import { evictOldest } from '../../src/domain/fifo.ts'
 import type { Instant } from '../../src/domain/instant.ts'
 import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import type { Logger } from '../../src/runner/logger.ts'
+import { timeoutSignal } from '../../src/runner/timeout-signal.ts'
 
 type SeenEnvelope = Pick<ProcessedEnvelope, 'endDeviceId' | 'occurredAt' | 'processedAt'>
 
@@ -47,7 +48,7 @@ export class LastSeenRecorder {
     this.#closed = true
     clearTimeout(this.#timer)
     await this.#writing
-    await this.#flush(AbortSignal.timeout(CLOSE_TIMEOUT_MS))
+    await this.#flush(timeoutSignal(CLOSE_TIMEOUT_MS))
     if (this.#buffer.size > 0)
       this.#parts.logger.warn(
         `cannot write last-seen times to PostgreSQL before the stop; dropped the last-seen time of ${this.#buffer.size} devices`,

@@ -12,6 +12,7 @@ import {
 import { decodeMessage } from '../../src/proto/timestamp.ts'
 import type { ReadinessCheck } from '../../src/runner/health.ts'
 import { statusOf, asBuffer, identity, unary, type Route } from './route.ts'
+import { timeoutSignal } from '../../src/runner/timeout-signal.ts'
 
 /** The monitors of services by full name; '' means the whole server. */
 export type HealthMonitors = ReadonlyMap<string, HealthMonitor>
@@ -92,7 +93,7 @@ export class HealthMonitor {
   /** Checks until the signal aborts, and then sets the status to NOT_SERVING. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const status = await this.#check(AbortSignal.any([signal, AbortSignal.timeout(CHECK_TIMEOUT_MS)])).then(
+      const status = await this.#check(AbortSignal.any([signal, timeoutSignal(CHECK_TIMEOUT_MS)])).then(
         () => ServingStatus.SERVING,
         () => ServingStatus.NOT_SERVING,
       )

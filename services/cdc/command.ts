@@ -12,6 +12,7 @@ import {
 import type { SnapshotProgress } from '../../src/postgres/replication/slot-state.ts'
 import { httpPortVariable } from '../../src/runner/runner.ts'
 import type { CdcEnvironment } from './environment.ts'
+import { timeoutSignal } from '../../src/runner/timeout-signal.ts'
 
 /** Adds the commands `status`, `resnapshot` and `forget`. Their actions reject on failure. */
 export function addCdcCommands(program: Command, environment: () => CdcEnvironment): void {
@@ -97,7 +98,7 @@ function stateOf({ slot, created }: SlotStatus): keyof typeof STATES {
 async function readMetrics(port: string | undefined): Promise<ReadonlyMap<string, number>> {
   if (port === undefined || port === '' || port === '0') return new Map()
   try {
-    const signal = AbortSignal.timeout(METRICS_TIMEOUT_MS)
+    const signal = timeoutSignal(METRICS_TIMEOUT_MS)
     const response = await fetch(`http://127.0.0.1:${port}/metrics`, { signal })
     const lines = (await response.text()).split('\n').filter((line) => line.startsWith('ponix_cdc_'))
     return new Map(lines.map((line) => [line.split(' ')[0] ?? '', Number(line.split(' ')[1])]))

@@ -9,6 +9,7 @@ import type { GatewayProcessStore } from '../../src/domain/gateway-orchestration
 import type { GatewayProcess, GatewayProcessStatus } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import { shortened } from '../../src/nats/dead-letters.ts'
 import type { Logger } from '../../src/runner/logger.ts'
+import { timeoutSignal } from '../../src/runner/timeout-signal.ts'
 
 export interface ConnectionReportsParts {
   readonly store: GatewayProcessStore
@@ -76,7 +77,7 @@ export class ConnectionReports {
   /** Makes the connections of this instance unknown. Without it, they are unknown half a minute later. */
   async close(): Promise<void> {
     const { connections, instance } = this.#parts
-    await connections.leave(instance, { signal: AbortSignal.timeout(LEAVE_TIMEOUT_MS) }).catch(() => undefined)
+    await connections.leave(instance, { signal: timeoutSignal(LEAVE_TIMEOUT_MS) }).catch(() => undefined)
   }
 
   async #round(signal: AbortSignal): Promise<void> {

@@ -4,6 +4,7 @@ import type { DeadLetterQuota } from '../../src/nats/dead-letter-quota.ts'
 import { publishRefused, type Refused } from '../../src/nats/dead-letters.ts'
 import { natsMetrics } from '../../src/nats/metrics.ts'
 import type { Producer } from '../../src/nats/publisher/producer.ts'
+import { timeoutSignal } from '../../src/runner/timeout-signal.ts'
 
 /** Time after which a dead letter that NATS does not store is dropped. */
 const STORE_TIMEOUT_MS = 5000
@@ -47,7 +48,7 @@ export class RefusedMessages {
   /** Rejects if the dead letter is not stored in time while NATS is connected. */
   async #publish(refused: Refused, signal: AbortSignal): Promise<void> {
     for (;;) {
-      const timeout = AbortSignal.timeout(STORE_TIMEOUT_MS)
+      const timeout = timeoutSignal(STORE_TIMEOUT_MS)
       try {
         return await publishRefused(this.#producer, refused, AbortSignal.any([signal, timeout]))
       } catch (error) {

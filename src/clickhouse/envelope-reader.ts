@@ -6,6 +6,7 @@ import type { CallOptions, TelemetryReader } from '../domain/ports.ts'
 import { nested, type StoredEnvelope, type TelemetryQuery, type TelemetryRange } from '../domain/telemetry.ts'
 import type { ClickHouse } from './connection.ts'
 import { classifyInsertError } from './insert-error.ts'
+import { timeoutSignal } from '../runner/timeout-signal.ts'
 
 /** The limit of concurrent reads; each uses memory and waits for one of a few connections. */
 const MAX_READS = 256
@@ -48,7 +49,7 @@ async function* lines(
 ): AsyncGenerator<readonly string[], void, undefined> {
   // The client observes the signal only while a request is in flight.
   callSignal?.throwIfAborted()
-  const timeout = range.timeoutMs === null ? undefined : AbortSignal.timeout(range.timeoutMs)
+  const timeout = range.timeoutMs === null ? undefined : timeoutSignal(range.timeoutMs)
   const signal = AbortSignal.any([callSignal, timeout].filter((one) => one !== undefined))
   try {
     const { text, parameters } = envelopeQuery(query, range)

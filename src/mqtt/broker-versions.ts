@@ -3,6 +3,7 @@ import { evictOldest } from '../domain/fifo.ts'
 import { ClosedWithoutAnswer, type ConnectionOptions, type MqttConnection, openConnection } from './connection.ts'
 import type { MqttVersion } from './packets.ts'
 import { ConnectionRefused } from './reason-codes.ts'
+import { timeoutSignal } from '../runner/timeout-signal.ts'
 
 const MAX_BROKERS = 10_000
 /** The time in which a session is ended by a further connection. */
@@ -47,7 +48,7 @@ export async function endSession(connection: MqttConnection, place: SessionPlace
   const { broker, versions, ...options } = place
   if (connection.version === 5 || broker === undefined) return
   // With MQTT 3.1.1 a connection with a clean session ends the old one (3.1.2.4).
-  await versions.open({ ...options, broker, clean: true }, AbortSignal.timeout(END_SESSION_MS)).then(
+  await versions.open({ ...options, broker, clean: true }, timeoutSignal(END_SESSION_MS)).then(
     (last) => last.end(),
     () => undefined,
   )

@@ -3,6 +3,7 @@ import type { GatewayBroker } from '../domain/gateway-config.ts'
 import type { BrokerAddress } from '../domain/gateway-topics/subscription.ts'
 import { withSignal } from '../runner/startup.ts'
 import type { MqttMessage } from './message.ts'
+import { timeoutSignal } from '../runner/timeout-signal.ts'
 
 export interface MqttSubscription {
   readonly broker: GatewayBroker
@@ -116,7 +117,7 @@ export class Subscriber {
   async drain(timeoutMs: number): Promise<void> {
     if (this.#unacknowledged > 0) {
       const idle = new Promise<void>((resolve) => (this.#onIdle = resolve))
-      const ends = AbortSignal.any([this.subscription.finishUntil, AbortSignal.timeout(timeoutMs)])
+      const ends = AbortSignal.any([this.subscription.finishUntil, timeoutSignal(timeoutMs)])
       await withSignal(ends, idle).catch(() => undefined)
     }
     this.#abort.abort()

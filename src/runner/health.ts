@@ -6,6 +6,7 @@ import { collectDefaultMetrics, register } from 'prom-client'
 import { StartupError, messageOf } from '../domain/errors.ts'
 import type { Logger } from './logger.ts'
 import { refusalOf } from './request-guard.ts'
+import { timeoutSignal } from './timeout-signal.ts'
 
 /** Handles a request, or returns false to leave it to the default routes. */
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => boolean
@@ -158,7 +159,7 @@ export function notifyReady(notifyFd: string | undefined, logger: Logger): void 
 
 /** Returns null if the check passes, otherwise the reason. */
 async function runCheck(check: ReadinessCheck, stopping: AbortSignal): Promise<string | null> {
-  const signal = AbortSignal.any([stopping, AbortSignal.timeout(CHECK_TIMEOUT_MS)])
+  const signal = AbortSignal.any([stopping, timeoutSignal(CHECK_TIMEOUT_MS)])
   const cut = new Promise<string>((resolve) => {
     const reason = () => (stopping.aborted ? 'stopping' : `no answer in ${CHECK_TIMEOUT_MS / 1000} s`)
     signal.addEventListener('abort', () => resolve(reason()), { once: true })

@@ -9,6 +9,7 @@ import type { Logger } from '../../../src/runner/logger.ts'
 import type { Admission } from './admission.ts'
 import { concludeRaw, decodeRaw, defer, type DeferParts } from '../raw-consumer.ts'
 import { failed } from '../results.ts'
+import { timeoutSignal } from '../../../src/runner/timeout-signal.ts'
 
 export interface SurplusDrainParts extends DeferParts {
   readonly queue: Pick<BundleQueue, 'owners' | 'take'>
@@ -168,7 +169,7 @@ export class SurplusDrain {
     const isReplay = message.header(REPLAY_HEADERS.of) !== undefined
     if (!isReplay && attempt === 1 && !deadLetterQuota.admit(organizationId, cause)) return
     const consumer = { service: 'analytics', stream: rawStream, durable: 'analytics-raw' }
-    await publishDeadLetter(producer, consumer, message, { reason, cause }, AbortSignal.timeout(DEAD_LETTER_TIMEOUT_MS))
+    await publishDeadLetter(producer, consumer, message, { reason, cause }, timeoutSignal(DEAD_LETTER_TIMEOUT_MS))
     logger.warn({ organization_id: organizationId }, `dead letter: ${reason}`)
   }
 }

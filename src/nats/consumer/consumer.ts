@@ -7,6 +7,7 @@ import type { NatsClient } from '../connection.ts'
 import { DurableConsumer } from './durable-consumer.ts'
 import { PullSource } from './pull-source.ts'
 import { isStreamNotFound, restoreStream } from '../streams.ts'
+import { timeoutSignal } from '../../runner/timeout-signal.ts'
 
 const ACK_WAIT_MS = 10_000
 const OBSERVE_INTERVAL_MS = 10_000
@@ -61,7 +62,7 @@ async function observeConsumer(
 ): Promise<void> {
   if (!client.link.connected || client.connection.isDraining()) return
   try {
-    await withSignal(AbortSignal.timeout(OBSERVE_TIMEOUT_MS), consumer.observe(processor.oldestHeld))
+    await withSignal(timeoutSignal(OBSERVE_TIMEOUT_MS), consumer.observe(processor.oldestHeld))
   } catch (error) {
     client.logger.debug(`cannot read the consumer's lag: ${messageOf(error)}`)
   }

@@ -7,6 +7,7 @@ import { heartbeatPrefix } from './heartbeat.ts'
 import { PgoutputParser, type PgoutputMessage } from './pgoutput-parser.ts'
 import type { ReplicationConnection } from './replication-connection.ts'
 import type { Frame, ReplicationStream } from './replication-stream.ts'
+import { timeoutSignal } from '../../runner/timeout-signal.ts'
 
 export interface SessionOptions {
   readonly slot: string
@@ -116,7 +117,7 @@ export class ChangeSession {
       await this.#finishTransaction()
       this.#ignoreFrames = true
       stream.pause()
-      await this.settled(AbortSignal.timeout(this.#options.shutdownTimeoutMs))
+      await this.settled(timeoutSignal(this.#options.shutdownTimeoutMs))
       await stream.finish(this.confirmable, HANDSHAKE_TIMEOUT_MS)
     } finally {
       this.#ignoreFrames = true
@@ -238,7 +239,7 @@ export class ChangeSession {
     const { silenceLimitMs, isServing } = this.#options
     // Restarts the measurement, so that one check runs per limit.
     this.#lastReceivedMs = Date.now()
-    if (await withSignal(AbortSignal.timeout(SERVER_CHECK_TIMEOUT_MS), isServing()).catch(() => false)) return
+    if (await withSignal(timeoutSignal(SERVER_CHECK_TIMEOUT_MS), isServing()).catch(() => false)) return
     const seconds = Math.round(silenceLimitMs / 1000)
     const message = `PostgreSQL sent nothing for ${seconds} s (wal_sender_timeout), and its walsender is gone or cannot be checked`
     this.#fail(new ReplicationError('connection', message))
