@@ -38,7 +38,7 @@ test('G-16: an instance warns of its gateways, also of a pair whose other gatewa
   expect(lines).toMatchObject([{ gateway_id: 'own' }])
 })
 
-test('G-16: many pairs at once are logged in few lines, and all gateways have their warning', async () => {
+test('G-16: many pairs that appear together are logged in few lines, and all gateways have their warning', async () => {
   const many = Array.from({ length: 700 }, (_, index) => mqtt(`g${index}`))
   const { warnings, lines, current } = warningsOf(many, () => true)
   await expect.poll(() => warnings.count).toBe(700)
