@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { constants, readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { echo } from '../../../../test/rig/orchestrator/control-commands.ts'
 import {
@@ -133,6 +133,12 @@ describe('a key in the terminal', () => {
     terminal.press(CTRL_C)
     expect(await codeOf(terminal)).toBe('0')
   })
+})
+
+it('reads the terminal without blocking', async () => {
+  const terminal = await startWithKeys()
+  const [, flags = ''] = /flags:\s+(\d+)/.exec(readFileSync(`/proc/${childOf(terminal)}/fdinfo/0`, 'utf8')) ?? []
+  expect(Number.parseInt(flags, 8) & constants.O_NONBLOCK).toBe(constants.O_NONBLOCK)
 })
 
 describe('the mode of the terminal', () => {
