@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync, type StdioOptions } from 'node:child_process'
 import { text } from 'node:stream/consumers'
 import type { TerminalMode } from '../../supervisor/guard/guard.ts'
 import { isInForeground } from '../../supervisor/system/process-table.ts'
@@ -6,6 +6,11 @@ import { isInForeground } from '../../supervisor/system/process-table.ts'
 const EXIT_CODES = { SIGINT: 0, SIGHUP: 129, SIGQUIT: 131, SIGTERM: 143 } as const
 /** A signal to the process group, such as Ctrl-C, also ends stty. */
 const MAX_ATTEMPTS = 3
+/**
+ * The terminal is descriptor 3 of a shell: libuv makes descriptors 0 to 2 of a child blocking, and this process reads stdin through the
+ * same file description. A read would block the event loop after Ctrl-C or Ctrl-Z, which discard the keys that made stdin readable.
+ */
+const STDIO: StdioOptions = ['ignore', 'pipe', 'ignore', 0]
 
 /**
  * Ends the program on a signal, so that listeners of "exit" can restore the terminal: with exit code 0 on Ctrl-C, otherwise with that
@@ -22,8 +27,9 @@ export function exitOnSignals(): void {
  */
 export async function enterKeyMode(signal: AbortSignal): Promise<TerminalMode | null> {
   if (!isInForeground(process.pid)) return null
-  const shell = spawn('/bin/sh', ['-c', 'tty; stty -g'], { stdio: ['inherit', 'pipe', 'ignore'] })
-  const [path = '', before = ''] = (await text(shell.stdout).catch(() => '')).split('\n')
+  const shell = spawn('/bin/sh', ['-c', '{ tty; stty -g; } <&3'], { stdio: STDIO })
+  const output = shell.stdout === null ? '' : await text(shell.stdout).catch(() => '')
+  const [path = '', before = ''] = output.split('\n')
   if (signal.aborted || !path.startsWith('/') || before === '' || !isInForeground(process.pid)) return null
   // Synchronous, so that the end of this program never comes before the change.
   const current = stty('stty -icanon -echo min 1 time 0 && stty -g')
@@ -40,7 +46,7 @@ export function restoreMode({ before }: TerminalMode): void {
 /** Runs a shell line that uses the terminal at stdin, again if a signal has ended it. Returns its output; empty if it failed. */
 function stty(line: string): string {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const { status, signal, stdout } = spawnSync('/bin/sh', ['-c', line], { stdio: ['inherit', 'pipe', 'ignore'] })
+    const { status, signal, stdout } = spawnSync('/bin/sh', ['-c', `{ ${line}; } <&3`], { stdio: STDIO })
     if (signal === null) return status === 0 ? String(stdout).trim() : ''
   }
   return ''
