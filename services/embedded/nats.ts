@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StartupError } from '../../src/domain/errors.ts'
+import { timeoutSignal } from '../../src/runner/timeout-signal.ts'
 import { runServerProcess, stopOrphan } from './server-process.ts'
 import { assertPortFree, type RunServer, type ServerOptions } from './server.ts'
 
@@ -60,7 +61,7 @@ async function answers(port: number, signal: AbortSignal): Promise<boolean> {
   while (!signal.aborted) {
     const socket = connect(port, '127.0.0.1').setEncoding('utf8')
     try {
-      const [greeting]: unknown[] = await once(socket, 'data', { signal: AbortSignal.timeout(2000) })
+      const [greeting]: unknown[] = await once(socket, 'data', { signal: timeoutSignal(2000) })
       if (String(greeting).includes('"jetstream":true')) return true
     } catch {
       // It does not listen yet.
