@@ -13,7 +13,7 @@ const VICTIMS = [
   ['nats', 3],
   ['clickhouse', 3],
   ['mqtt', 3],
-  ['api', 20],
+  ['api', 3],
   ['cdc', 3],
   ['gateway-orchestrator', 3],
   ['analytics', 3],
