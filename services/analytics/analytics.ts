@@ -34,8 +34,8 @@ import { timeoutSignal } from '../../src/runner/timeout-signal.ts'
 export interface AnalyticsParts {
   readonly environment: AnalyticsEnvironment
   readonly nats: NatsClient
-  readonly endDevices: Pick<EndDeviceRepository, 'get'>
-  readonly organizations: Pick<OrganizationRepository, 'get'>
+  readonly endDevices: Pick<EndDeviceRepository, 'getMany'>
+  readonly organizations: Pick<OrganizationRepository, 'getMany'>
   readonly capture: CaptureActivity
   readonly lastSeenStore: LastSeenStore
   readonly writer: ProcessedEnvelopeWriter

@@ -42,9 +42,9 @@ beforeEach(async () => {
   const endDevices = new PostgresEndDeviceRepository(database)
   directory = new DeviceDirectory({
     endDevices: {
-      get(id, options) {
+      getMany(ids, options) {
         queries++
-        return endDevices.get(id, options)
+        return endDevices.getMany(ids, options)
       },
     },
     organizations: new PostgresOrganizationRepository(database),

@@ -30,23 +30,14 @@ function scene() {
   }
   let now = 0
   const queries: string[] = []
-  const answer = <T>(value: T | Error): T => {
+  const answer = async <T>(ids: readonly string[], value: T | null | Error): Promise<ReadonlyMap<string, T>> => {
+    queries.push(...ids)
     if (value instanceof Error) throw value
-    return value
+    return new Map(value === null ? [] : ids.map((id) => [id, value]))
   }
   const directory = new DeviceDirectory({
-    endDevices: {
-      get: async (id) => {
-        queries.push(id)
-        return answer(store.device)
-      },
-    },
-    organizations: {
-      get: async (id) => {
-        queries.push(id)
-        return answer(store.organization)
-      },
-    },
+    endDevices: { getMany: (ids) => answer(ids, store.device) },
+    organizations: { getMany: (ids) => answer(ids, store.organization) },
     cdcAvailable: () => false,
     now: () => now,
     retryDelaysMs: { first: 1, longest: 2 },

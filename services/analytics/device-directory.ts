@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { BatchLoader } from '../../src/domain/batch-loader.ts'
 import type { EndDevice } from '../../src/domain/entities.ts'
 import { DomainError } from '../../src/domain/errors.ts'
 import type { EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
@@ -12,8 +13,8 @@ export type DeviceLookup =
   | { readonly kind: 'unknown_organization'; readonly organizationId: string }
 
 export interface DeviceDirectoryParts {
-  readonly endDevices: Pick<EndDeviceRepository, 'get'>
-  readonly organizations: Pick<OrganizationRepository, 'get'>
+  readonly endDevices: Pick<EndDeviceRepository, 'getMany'>
+  readonly organizations: Pick<OrganizationRepository, 'getMany'>
   /** Returns whether every change is currently reported to the directory. */
   cdcAvailable(): boolean
   /** Returns the time of a monotonic clock in milliseconds. */
@@ -34,6 +35,8 @@ export class DeviceDirectory implements ChangeListener {
   readonly #parts: DeviceDirectoryParts
   readonly #devices: LookupCache<KnownDevice | null>
   readonly #organizations: LookupCache<boolean>
+  readonly #deviceLoader: BatchLoader<KnownDevice>
+  readonly #organizationLoader: BatchLoader<true>
 
   constructor(parts: DeviceDirectoryParts) {
     this.#parts = parts
@@ -45,6 +48,14 @@ export class DeviceDirectory implements ChangeListener {
     }
     this.#devices = new LookupCache({ ...common, weightOf: charactersOf })
     this.#organizations = new LookupCache({ ...common, weightOf: () => ENTRY_CHARACTERS })
+    this.#deviceLoader = new BatchLoader(async (ids, signal) => {
+      const found = await this.#retry(signal, () => parts.endDevices.getMany(ids, { signal }))
+      return new Map([...found].map(([id, device]) => [id, knownDevice(device)]))
+    })
+    this.#organizationLoader = new BatchLoader(async (ids, signal) => {
+      const found = await this.#retry(signal, () => parts.organizations.getMany(ids, { signal }))
+      return new Map([...found.keys()].map((id) => [id, true]))
+    })
   }
 
   deviceChanged({ deviceId }: Pick<EndDevice, 'deviceId'>): void {
@@ -65,10 +76,7 @@ export class DeviceDirectory implements ChangeListener {
    * envelope. Rejects when the signal aborts, and with any other error of the store.
    */
   lookUp(deviceId: string, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup> {
-    const device = this.#devices.get(deviceId, async () => {
-      const found = await this.#retry(signal, () => this.#parts.endDevices.get(deviceId, { signal }))
-      return found && { organizationId: found.organizationId, payloadConversion: found.payloadConversion }
-    })
+    const device = this.#devices.get(deviceId, () => this.#deviceLoader.load(deviceId, signal))
     return device instanceof Promise
       ? device.then((found) => this.#withOrganization(found, signal))
       : this.#withOrganization(device, signal)
@@ -77,9 +85,10 @@ export class DeviceDirectory implements ChangeListener {
   #withOrganization(device: KnownDevice | null, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup> {
     if (device === null) return { kind: 'unknown_device' }
     const { organizationId } = device
-    const exists = this.#organizations.get(organizationId, async () => {
-      return (await this.#retry(signal, () => this.#parts.organizations.get(organizationId, { signal }))) !== null
-    })
+    const exists = this.#organizations.get(
+      organizationId,
+      async () => (await this.#organizationLoader.load(organizationId, signal)) !== null,
+    )
     return exists instanceof Promise ? exists.then((known) => lookupOf(device, known)) : lookupOf(device, exists)
   }
 
@@ -94,6 +103,10 @@ export class DeviceDirectory implements ChangeListener {
       await sleep(delayMs, undefined, { signal })
     }
   }
+}
+
+function knownDevice({ organizationId, payloadConversion }: EndDevice): KnownDevice {
+  return { organizationId, payloadConversion }
 }
 
 function lookupOf({ organizationId, payloadConversion: expression }: KnownDevice, exists: boolean): DeviceLookup {

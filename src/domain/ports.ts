@@ -45,6 +45,8 @@ export type GatewayChange = Change<Pick<Gateway, 'name' | 'gatewayType' | 'gatew
 interface Repository<Entity, New, Changes> {
   create(entity: New, options?: CallOptions): Promise<Entity>
   get(id: string, options?: CallOptions): Promise<Entity | null>
+  /** Returns those entities by id that exist and are not deleted. */
+  getMany(ids: readonly string[], options?: CallOptions): Promise<ReadonlyMap<string, Entity>>
   update(id: string, change: Changes, options?: CallOptions): Promise<Entity | null>
   delete(id: string, options?: CallOptions): Promise<Entity | null>
 }

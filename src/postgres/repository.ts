@@ -68,6 +68,7 @@ function statementsOf<T extends StoredEntity>({ table, id, columns, changeable, 
       text: isOwned ? `${LIVE_OWNER} ${insert} FROM owner ${returning}` : `${insert} ${returning}`,
     },
     get: { name: `get_${table}`, text: `${select} ${byId}` },
+    getMany: { name: `get_many_${table}`, text: `${select} WHERE ${columns[id]} = ANY($1)${live}` },
     firstPage: { name: `list_${table}_first`, text: `${list} ${order}` },
     laterPage: { name: `list_${table}_later`, text: `${list} ${after} ${order}` },
     update: {
@@ -106,6 +107,11 @@ export abstract class PostgresRepository<T extends StoredEntity> {
 
   async get(id: string, options?: CallOptions): Promise<T | null> {
     return await this.first(this.statements.get, [id], options)
+  }
+
+  async getMany(ids: readonly string[], options?: CallOptions): Promise<ReadonlyMap<string, T>> {
+    const rows = await this.database.query<T>(this.statements.getMany, [ids], options)
+    return new Map(rows.map((row) => [String(row[this.#table.id]), row]))
   }
 
   async update(id: string, change: Change<T>, options?: CallOptions): Promise<T | null> {

@@ -3,7 +3,7 @@ import { createAnalytics } from '../../../services/analytics/analytics.ts'
 import { analyticsEnvironment } from '../../../services/analytics/clients.ts'
 import type { EnvelopeRow } from '../../../src/clickhouse/envelope-text.ts'
 import type { ProcessedEnvelopeWriter, RowOutcome } from '../../../src/clickhouse/envelope-writer.ts'
-import type { EndDevice, RawEnvelope } from '../../../src/domain/entities.ts'
+import type { EndDevice, Organization, RawEnvelope } from '../../../src/domain/entities.ts'
 import { ClickHouseUnavailable } from '../../../src/domain/errors.ts'
 import type { Instant } from '../../../src/domain/instant.ts'
 import type { NatsClient } from '../../../src/nats/connection.ts'
@@ -21,6 +21,14 @@ import { type NatsAddress, type ServerControl, startNats } from '../servers.ts'
 /** The default payload. */
 export const PAYLOAD = Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex'))
 /** The default payload conversion. */
+const ORGANIZATION: Organization = {
+  id: '',
+  name: '',
+  status: 'active',
+  createdAt: 0n,
+  updatedAt: 0n,
+  deletedAt: null,
+}
 const LPP = 'cayenne_lpp_decode(input)'
 /** The default payload, converted. */
 export const DECODED = { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 }
@@ -99,10 +107,10 @@ export function analyticsForEach() {
     devices.set(deviceId, { deviceId, payloadConversion, externalId: '', ...common })
   }
 
-  async function findDevice(id: string): Promise<EndDevice | null> {
-    const found = devices.get(id) ?? null
-    if (found === null) unknown.push(id)
-    return found
+  async function findDevices(ids: readonly string[]): Promise<ReadonlyMap<string, EndDevice>> {
+    const found = ids.flatMap((id) => devices.get(id) ?? [])
+    unknown.push(...ids.filter((id) => !devices.has(id)))
+    return new Map(found.map((device) => [device.deviceId, device]))
   }
 
   /** Publishes raw envelopes, or raw message bodies. */
@@ -132,10 +140,8 @@ export function analyticsForEach() {
     const analytics = await createAnalytics({
       environment: parseEnvironment(analyticsEnvironment, { PONIX_CLICKHOUSE_BATCH_MS: '20', ...variables }),
       nats: connection,
-      endDevices: { get: findDevice },
-      organizations: {
-        get: async (id) => ({ id, name: id, status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null }),
-      },
+      endDevices: { getMany: findDevices },
+      organizations: { getMany: async (ids) => new Map(ids.map((id) => [id, { ...ORGANIZATION, id, name: id }])) },
       capture: { isActive: async () => capturing },
       lastSeenStore: {
         record: async (seen) => seen.forEach((at, id) => lastSeen.set(id, at)),
