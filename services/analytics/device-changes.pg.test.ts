@@ -150,6 +150,24 @@ describe('P-6: the cache TTL is less than a second without CDC events', () => {
     await expect.poll(() => lookUp()).toEqual(known('{"v": 3}'))
   })
 
+  it('events stay available while an overloaded PostgreSQL takes half a second to confirm it', async () => {
+    const capture = new PostgresCaptureActivity(database, stage.database.slot)
+    const available: boolean[] = []
+    const isActive: typeof capture.isActive = async (options) => {
+      await stage.database.sql('SELECT pg_sleep(0.5)')
+      const active = await capture.isActive(options)
+      available.push(slow.available)
+      return active
+    }
+    const slow = new DeviceChanges({ nats: stage.client, capture: { isActive }, logger: log.logger })
+    const checking = slow.run([], stopping.signal)
+    await expect.poll(() => available.length).toBeGreaterThan(10)
+    // A confirmation may take longer on a loaded machine.
+    expect(available.filter(Boolean).length).toBeGreaterThan(available.length / 2)
+    stopping.abort()
+    await checking
+  })
+
   it('the short TTL applies while NATS is down; when NATS is up again, the cache is cleared, because events may be missing', async () => {
     expect(await cached()).toEqual(known('{"v": 1}'))
     await stage.nats.kill()
