@@ -22,10 +22,13 @@ export interface DeviceChangesParts {
 }
 
 const SUBJECTS = ['end_device.*', 'organization.*']
-/** Interval between two checks that events are delivered … */
-const CHECK_INTERVAL_MS = 400
-/** … and the validity of a check, from its start. */
+/**
+ * The interval between the starts of two checks that events are delivered, and the validity of a check, from its start. While the system
+ * is overloaded, checks may overlap: they are valid without a gap as long as each takes less than the difference.
+ */
+const CHECK_INTERVAL_MS = 300
 const CHECK_VALID_MS = 1000
+const MAX_CHECKS = 4
 
 /**
  * Subscribes to the CDC events of devices and organizations. The absence of events is ambiguous: nothing changed, or events
@@ -50,28 +53,39 @@ export class DeviceChanges {
     const feed = new LiveFeed(this.#parts.nats, SUBJECTS, (message) => {
       for (const listener of listeners) dispatch(listener, message)
     })
+    const checks = new Set<Promise<void>>()
     try {
       while (!signal.aborted) {
-        const startedAt = performance.now()
-        if (await this.#check(feed, listeners, signal)) this.#availableUntil = startedAt + CHECK_VALID_MS
+        const check = this.#check(feed, listeners, signal).finally(() => checks.delete(check))
+        checks.add(check)
         await sleep(CHECK_INTERVAL_MS, undefined, { signal }).catch(() => undefined)
+        if (checks.size >= MAX_CHECKS) await Promise.race(checks)
       }
     } finally {
+      await Promise.all(checks)
       this.#availableUntil = -Infinity
       feed.close()
     }
   }
 
-  async #check(feed: LiveFeed, listeners: readonly ChangeListener[], signal: AbortSignal): Promise<boolean> {
+  /** Never rejects. */
+  async #check(feed: LiveFeed, listeners: readonly ChangeListener[], signal: AbortSignal): Promise<void> {
+    const startedAt = performance.now()
     try {
-      const [unbroken, active] = await Promise.all([feed.confirm(signal), this.#parts.capture.isActive({ signal })])
-      if (!unbroken) for (const listener of listeners) listener.anythingChanged()
+      const [, active] = await Promise.all([
+        this.#confirm(feed, listeners, signal),
+        this.#parts.capture.isActive({ signal }),
+      ])
       this.#logTransition(active, 'no process streams from the replication slot; start the service cdc')
-      return active
+      if (active) this.#availableUntil = Math.max(this.#availableUntil, startedAt + CHECK_VALID_MS)
     } catch (error) {
       if (!signal.aborted) this.#logTransition(false, messageOf(error))
-      return false
     }
+  }
+
+  /** Reports missing events immediately, so that they are known before a later check, which can end earlier than this one. */
+  async #confirm(feed: LiveFeed, listeners: readonly ChangeListener[], signal: AbortSignal): Promise<void> {
+    if (!(await feed.confirm(signal))) for (const listener of listeners) listener.anythingChanged()
   }
 
   #logTransition(available: boolean, reason: string): void {
