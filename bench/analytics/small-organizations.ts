@@ -9,7 +9,7 @@ const SECONDS = 6
 export const TOTAL = PER_SECOND * SECONDS * SMALL_ORGANIZATIONS.length
 const DEVICES = 2
 /** The number of envelopes of a warm-up. */
-export const WARM_UP = DEVICES * SMALL_ORGANIZATIONS.length
+const WARM_UP = DEVICES * SMALL_ORGANIZATIONS.length
 const POLL_INTERVAL_MS = 50
 const SETTLED_INTERVAL_MS = 500
 /** The time after the last acknowledgement in which an envelope can still arrive. */
