@@ -1,5 +1,6 @@
 import { LppError } from '../domain/errors.ts'
 import { toRfc3339 } from '../domain/instant.ts'
+import { readInt24 } from './bytes-functions.ts'
 
 /** A decoded field: `switch` is a boolean, `colour` and `unix_time` are strings, vectors are records, all others numbers. */
 export type LppValue = number | boolean | string | Readonly<Record<string, number>>
@@ -9,10 +10,6 @@ interface LppType {
   /** Data bytes after channel and type. */
   readonly size: number
   read(view: DataView, offset: number): LppValue
-}
-
-function signed24(view: DataView, offset: number): number {
-  return view.getInt8(offset) * 0x1_00_00 + view.getUint16(offset + 1)
 }
 
 /** Returns a type: a number of this size, divided by the divisor of its type. */
@@ -56,9 +53,9 @@ const gps: LppType = {
   name: 'gps',
   size: 9,
   read: (view, offset) => ({
-    latitude: signed24(view, offset) / 10_000,
-    longitude: signed24(view, offset + 3) / 10_000,
-    altitude: signed24(view, offset + 6) / 100,
+    latitude: readInt24(view, offset, false) / 10_000,
+    longitude: readInt24(view, offset + 3, false) / 10_000,
+    altitude: readInt24(view, offset + 6, false) / 100,
   }),
 }
 

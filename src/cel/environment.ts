@@ -1,7 +1,10 @@
 import { create, type Registry } from '@bufbuild/protobuf'
 import { TimestampSchema } from '@bufbuild/protobuf/wkt'
 import { celEnv, celFunc, celMap, CelScalar, mapType, objectType, type CelInput, type CelType } from '@bufbuild/cel'
+import { spend } from './build-budget.ts'
+import { bytesFunctions } from './bytes-functions.ts'
 import { decodeCayenneLpp, type LppValue } from './cayenne-lpp.ts'
+import { jsonFunction } from './json-value.ts'
 
 const { BYTES, DYN, INT, STRING } = CelScalar
 
@@ -18,26 +21,11 @@ export const VARIABLES = {
   received_at: objectType(TimestampSchema),
 } as const satisfies Record<string, CelType>
 
-/** The limit of strings and bytes that one evaluation builds. Byte arrays are outside the heap, where the memory limit is void. */
-const BUILD_BUDGET_BYTES = 16 * 1024 * 1024
-
 const LATEST_TIMESTAMP_SECONDS = 253_402_300_799n
 const EARLIEST_TIMESTAMP_SECONDS = -62_135_596_800n
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder(undefined, { fatal: true })
-
-let budget = BUILD_BUDGET_BYTES
-
-/** Resets the budget before each evaluation. Evaluations are synchronous, so one counter per thread is enough. */
-export function resetBuildBudget(): void {
-  budget = BUILD_BUDGET_BYTES
-}
-
-function spend(bytes: number): void {
-  budget -= bytes
-  if (budget < 0) throw new Error(`the expression builds more than ${BUILD_BUDGET_BYTES} bytes of strings and bytes`)
-}
 
 function joinStrings(left: string, right: string): string {
   spend(left.length + right.length)
@@ -89,11 +77,13 @@ export interface EnvironmentNames<Variables extends Record<string, CelType>> {
   readonly registry?: Registry
 }
 
-/** Returns an environment with the standard library of CEL, `cayenne_lpp_decode`, and these names. */
+/** Returns an environment with the standard library of CEL, the functions for payloads, and these names. */
 export function environmentWith<const Variables extends Record<string, CelType>>(names: EnvironmentNames<Variables>) {
   return celEnv({
     ...names,
     funcs: [
+      ...bytesFunctions,
+      jsonFunction,
       celFunc('cayenne_lpp_decode', [BYTES], mapType(STRING, DYN), decodeLpp),
       celFunc('_+_', [STRING, STRING], STRING, joinStrings),
       celFunc('_+_', [BYTES, BYTES], BYTES, joinBytes),

@@ -1,10 +1,11 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { create } from '@bufbuild/protobuf'
 import { TimestampSchema, type Timestamp } from '@bufbuild/protobuf/wkt'
-import { celList, celMap, isCelError, plan, type CelInput, type CelMap, type CelResult } from '@bufbuild/cel'
-import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from '../domain/entities.ts'
+import { celMap, isCelError, plan, type CelResult } from '@bufbuild/cel'
 import type { Instant } from '../domain/instant.ts'
-import { environment, resetBuildBudget } from './environment.ts'
+import { resetBuildBudget } from './build-budget.ts'
+import { environment } from './environment.ts'
+import { jsonToMap } from './json-value.ts'
 import { resultToJson, truncate } from './result-json.ts'
 import { checkSource, type ParsedSource } from './static-check.ts'
 import { currentThread, lowerThreadPriority, Progress, Stopwatch } from './worker-protocol.ts'
@@ -83,15 +84,6 @@ function bindingsOf(input: Uint8Array, context: EnvelopeContext | undefined): Pa
 function timestampOf(instant: Instant): Timestamp {
   const micros = ((instant % 1_000_000n) + 1_000_000n) % 1_000_000n
   return create(TimestampSchema, { seconds: (instant - micros) / 1_000_000n, nanos: Number(micros) * 1000 })
-}
-
-function jsonToMap(object: JsonObject): CelMap {
-  return celMap(new Map(Object.entries(object).map(([key, value]) => [key, jsonToCel(value)])))
-}
-
-function jsonToCel(value: JsonValue): CelInput {
-  if (isJsonList(value)) return celList(value.map(jsonToCel))
-  return isJsonObject(value) ? jsonToMap(value) : value
 }
 
 function evaluate(parsed: ParsedSource, run: () => CelResult): Evaluation {

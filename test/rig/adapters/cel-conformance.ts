@@ -22,7 +22,8 @@ import { ValueSchema, type MapValue_Entry, type Value } from '@bufbuild/cel-spec
 import { getTestRegistry } from '@bufbuild/cel-spec/testdata/registry.js'
 import { create, equals, type Message } from '@bufbuild/protobuf'
 import { anyUnpack, type Any } from '@bufbuild/protobuf/wkt'
-import { environmentWith, resetBuildBudget } from '../../../src/cel/environment.ts'
+import { resetBuildBudget } from '../../../src/cel/build-budget.ts'
+import { environmentWith } from '../../../src/cel/environment.ts'
 import { parseSource } from '../../../src/cel/static-check.ts'
 
 const registry = getTestRegistry()
