@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { describe, expect, inject, test } from 'vitest'
 import { connectTo, ownStream, probeLog } from '../../../test/rig/adapters/nats-client.ts'
 import { startNats } from '../../../test/rig/servers.ts'
@@ -83,6 +84,28 @@ describe('the producer', () => {
     expect(stored.map(({ sequence }) => sequence)).toEqual([1, 2, 3])
     producer.close()
     expect((await refused).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
+  })
+
+  test('adds one listener to a signal, however many messages are in flight, and rejects all when it aborts', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const stream = ownStream()
+    await ensureStreams(client, [stream])
+    const producer = createProducer(client)
+    const abort = new AbortController()
+    const listeners = (): number => getEventListeners(abort.signal, 'abort').length
+    const publish = (number: number) =>
+      producer.publish({ subject: `${stream.subject}.a`, body, messageId: `m${number}` }, abort.signal)
+
+    const stored = Promise.all(Array.from({ length: 20 }, (_, number) => publish(number)))
+    expect(listeners()).toBe(1)
+    expect(await stored).toHaveLength(20)
+    expect(listeners()).toBe(0)
+
+    const rejected = Promise.allSettled(Array.from({ length: 20 }, (_, number) => publish(20 + number)))
+    abort.abort(new Error('enough'))
+    expect((await rejected).map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 'rejected'))
+    expect(listeners()).toBe(0)
+    producer.close()
   })
 
   test('N-6 retries while NATS is down, until it is up or the signal aborts', async () => {
