@@ -61,7 +61,7 @@ export class PendingPublish {
   readonly #headers: Buffer
   #resolve: (stored: Stored) => void = () => {}
   #reject: (reason: unknown) => void = () => {}
-  #offAbort: (() => void) | undefined
+  #onSettled: (() => void) | undefined
 
   /** Creates a pending publication. Throws a PublishError for a message that cannot be sent. */
   constructor(publication: Publication, number: number, follows?: Predecessor) {
@@ -90,9 +90,9 @@ export class PendingPublish {
     return withoutExpectation(this.#headers, this.follows.messageId)
   }
 
-  onAbort(signal: AbortSignal, listener: () => void): void {
-    signal.addEventListener('abort', listener, { once: true })
-    this.#offAbort = () => signal.removeEventListener('abort', listener)
+  /** Calls `listener` when the message is stored or rejected. */
+  onSettled(listener: () => void): void {
+    this.#onSettled = listener
   }
 
   resolve(stored: Stored): void {
@@ -107,7 +107,7 @@ export class PendingPublish {
 
   #settle(): void {
     this.settled = true
-    this.#offAbort?.()
+    this.#onSettled?.()
   }
 }
 

@@ -4,6 +4,7 @@ import { Fifo } from '../../domain/fifo.ts'
 import type { NatsClient } from '../connection.ts'
 import { natsMetrics } from '../metrics.ts'
 import { checkSize, readReply, type Publication, type Stored } from './publication.ts'
+import { AbortListeners } from './abort-listeners.ts'
 import { PublishChannel } from './publish-channel.ts'
 import {
   AckDeadline,
@@ -51,6 +52,7 @@ export class PublishWindow {
   readonly #queue = new Fifo<PendingPublish>()
   readonly #inFlight: InFlight
   readonly #chain: PublishChain | undefined
+  readonly #abortListeners = new AbortListeners()
   readonly #idleListeners: (() => void)[] = []
   #nextNumber = 0
   #phase: PublishPhase = 'open'
@@ -84,7 +86,9 @@ export class PublishWindow {
       if (this.#closeReason !== undefined) throw this.#closeReason
       signal?.throwIfAborted()
       const message = this.#enqueue(publication)
-      if (signal !== undefined) message.onAbort(signal, () => this.#reject(message, signal.reason))
+      if (signal !== undefined) {
+        message.onSettled(this.#abortListeners.add(signal, () => this.#reject(message, signal.reason)))
+      }
       if (this.#shouldPump()) this.#pump()
       return message.stored
     } catch (error) {
