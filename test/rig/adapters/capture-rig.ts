@@ -34,7 +34,7 @@ export class TestDatabase implements AsyncDisposable {
     await admin.query(`CREATE DATABASE ${name}`)
     const own = { ...server, database: name }
     const database = new TestDatabase(own, `${name}_slot`, admin, await connect(own))
-    for (const up of await migrations()) await database.sql(up)
+    await database.sql((await migrations()).join('\n'))
     return database
   }
 

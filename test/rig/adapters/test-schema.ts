@@ -35,7 +35,7 @@ export class TestSchema implements AsyncDisposable {
     const name = `schema_${randomBytes(6).toString('hex')}`
     await withClient(server, (client) => client.query(`CREATE DATABASE ${name}`))
     const schema = new TestSchema(server, name)
-    for (const up of await migrations()) await schema.sql(up)
+    await schema.sql((await migrations()).join('\n'))
     return schema
   }
 
