@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { startPostgres, type PostgresAddress, type ServerControl } from '../../../test/rig/servers.ts'
 import {
   ScriptedSink,
@@ -14,15 +14,19 @@ let database: TestDatabase
 let running: RunningCapture
 const retry = { maxDelayMs: 1000, maxAttempts: 100 }
 
-beforeEach(async () => {
+beforeAll(async () => {
   server = await startPostgres()
+})
+afterAll(() => server[Symbol.asyncDispose]())
+
+beforeEach(async () => {
   database = await TestDatabase.create(server)
   await database.sql('CREATE TABLE items (id int PRIMARY KEY, name text); ALTER TABLE items REPLICA IDENTITY FULL')
 })
 
 afterEach(async () => {
   await running[Symbol.asyncDispose]()
-  await server[Symbol.asyncDispose]()
+  await database[Symbol.asyncDispose]()
 })
 
 async function start(sink: ScriptedSink): Promise<void> {
