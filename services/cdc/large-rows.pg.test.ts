@@ -22,6 +22,12 @@ function insertGateway(id: string, megabytes: number): string {
     VALUES ('${id}', 'org', 'print', ${config})`
 }
 
+/** Changes another column, so that the row is as large as before, and then removes the text. */
+async function updateGateway(id: string): Promise<void> {
+  for (const change of [`name = 'South'`, `gateway_config = '{}'`])
+    await fixture.database.sql(`UPDATE gateways SET ${change} WHERE gateway_id = '${id}'`)
+}
+
 /** Returns the original subjects of the dead letters when there are `count`. */
 async function deadLetters(count: number): Promise<readonly string[]> {
   await fixture.untilStored('dead_letters', count)
@@ -39,20 +45,15 @@ describe(`B-2: less than ${MAX_MEMORY_MB} MB of memory is needed`, () => {
     expect(peakMemoryOf(cdc)).toBeLessThan(MAX_MEMORY_MB)
   }, 180_000)
 
-  test.each([60, 100])(
-    'for the dead letters of a row of %i MB, and the flow continues',
-    async (megabytes) => {
-      const cdc = await fixture.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
-      await fixture.database.sql(ORGANIZATION)
-      await fixture.database.sql(insertGateway('gw', megabytes))
-      await fixture.database.sql(`UPDATE gateways SET name = 'South'`)
-      await fixture.database.sql(`UPDATE gateways SET gateway_config = '{}'`)
-      await fixture.untilStored('gateways', 1, WAIT_MS)
-      expect(await deadLetters(2)).toEqual(['gateway.create gw', 'gateway.update gw'])
-      expect(peakMemoryOf(cdc)).toBeLessThan(MAX_MEMORY_MB)
-    },
-    180_000,
-  )
+  test('for the dead letters of a row of 60 MB, and the flow continues', async () => {
+    const cdc = await fixture.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
+    await fixture.database.sql(ORGANIZATION)
+    await fixture.database.sql(insertGateway('gw', 60))
+    await updateGateway('gw')
+    await fixture.untilStored('gateways', 1, WAIT_MS)
+    expect(await deadLetters(2)).toEqual(['gateway.create gw', 'gateway.update gw'])
+    expect(peakMemoryOf(cdc)).toBeLessThan(MAX_MEMORY_MB)
+  }, 180_000)
 
   test('for the dead letter of an existing row of 100 MB', async () => {
     await fixture.database.sql(ORGANIZATION)
@@ -66,7 +67,7 @@ describe(`B-2: less than ${MAX_MEMORY_MB} MB of memory is needed`, () => {
 })
 
 describe('a row of 100 MB', () => {
-  test('C-3: stalls the flow with one line; after a restart with dead_letter the flow continues, and nothing is lost', async () => {
+  test(`C-3, B-2: stalls the flow with one line; after a restart with dead_letter the flow continues in less than ${MAX_MEMORY_MB} MB, and nothing is lost`, async () => {
     const stalled = await fixture.serve()
     await stalled.process.line('streaming changes')
     await fixture.database.sql(ORGANIZATION)
@@ -85,14 +86,15 @@ describe('a row of 100 MB', () => {
     expect(await fixture.database.confirmed()).toBeLessThan(end)
     expect(await stalled.process.stop()).toBe(0)
 
-    await fixture.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
-    await fixture.untilStored('gateways', 1, WAIT_MS)
-    const [letter, ...others] = await storedEvents(fixture.client, 'dead_letters')
-    expect(letter?.header('Ponix-Original-Subject')).toBe('gateway.create gw100')
+    const cdc = await fixture.start({ PONIX_CDC_ON_ERROR: 'dead_letter' })
+    await updateGateway('gw100')
+    await fixture.untilStored('gateways', 2, WAIT_MS)
+    expect(await deadLetters(2)).toEqual(['gateway.create gw100', 'gateway.update gw100'])
+    expect(peakMemoryOf(cdc)).toBeLessThan(MAX_MEMORY_MB)
+    const [letter] = await storedEvents(fixture.client, 'dead_letters')
     const { new: row } = JSON.parse(Buffer.from(letter?.body ?? []).toString())
     expect(row).toMatchObject({ gateway_id: 'gw100', organization_id: 'org', gateway_type: 'print' })
     expect(row.gateway_config).toMatch(/^\{"text": "x+… \(1000000\d\d characters\)$/)
-    expect(others).toEqual([])
     await vi.waitFor(async () => expect(await fixture.database.confirmed()).toBeGreaterThanOrEqual(end), 30_000)
-  }, 180_000)
+  }, 300_000)
 })
