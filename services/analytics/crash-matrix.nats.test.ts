@@ -7,7 +7,7 @@ import { type Pipeline, startPipeline } from '../../test/rig/services/pipeline.t
 import { Random } from '../../test/rig/services/random.ts'
 
 /** The number of kills; hundreds take a quarter of an hour. PONIX_ANALYTICS_CRASH_SEED repeats the kills of a run. */
-const KILLS = Number(process.env['PONIX_ANALYTICS_CRASHES'] ?? '8')
+const KILLS = Number(process.env['PONIX_ANALYTICS_CRASHES'] ?? '4')
 const SEED = Number(process.env['PONIX_ANALYTICS_CRASH_SEED'] ?? Date.now() % 2 ** 31)
 const MS_PER_KILL = 20_000
 const MOST_MEMBERS = 3
