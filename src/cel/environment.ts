@@ -4,6 +4,7 @@ import { celEnv, celFunc, celMap, CelScalar, mapType, objectType, type CelInput,
 import { spend } from './build-budget.ts'
 import { bytesFunctions } from './bytes-functions.ts'
 import { decodeCayenneLpp, type LppValue } from './cayenne-lpp.ts'
+import { conversions } from './conversions.ts'
 import { jsonFunction } from './json-value.ts'
 
 const { BYTES, DYN, INT, STRING } = CelScalar
@@ -83,6 +84,7 @@ export function environmentWith<const Variables extends Record<string, CelType>>
     ...names,
     funcs: [
       ...bytesFunctions,
+      ...conversions,
       jsonFunction,
       celFunc('cayenne_lpp_decode', [BYTES], mapType(STRING, DYN), decodeLpp),
       celFunc('_+_', [STRING, STRING], STRING, joinStrings),
