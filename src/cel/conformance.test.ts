@@ -3,6 +3,7 @@ import { getConformanceSuite, type IncrementalTestSuite } from '@bufbuild/cel-sp
 import { expect, it } from 'vitest'
 import { failureOf, KNOWN_FAILURES } from '../../test/rig/adapters/cel-conformance.ts'
 import { Evaluator } from './evaluator.ts'
+import { createPayloadConversionChecker } from './static-check.ts'
 
 /** Language extensions, which P-2 does not require, and tests of a static type checker. */
 const NOT_CORE =
@@ -47,4 +48,15 @@ it('P-2: the evaluator evaluates a device expression without an error exactly if
   })
   expect(deviceCases.length).toBeGreaterThan(1000)
   expect(differences.filter(({ path }) => !knownFailures.includes(path))).toEqual([])
+})
+
+it('P-3: the check of new expressions accepts every conformance test that a type checker accepts', () => {
+  const evaluator = new Evaluator()
+  const checker = createPayloadConversionChecker()
+  const sources = core
+    .filter(({ test }) => !test.disableCheck && test.resultMatcher.case !== 'evalError')
+    .map(({ test }) => `{"result": (${test.expr}\n)}`)
+    .filter((source) => evaluator.evaluate(source, new Uint8Array()).ok)
+  expect(sources.length).toBeGreaterThan(500)
+  expect(sources.filter((source) => !checker.check(source).ok)).toEqual([])
 })
