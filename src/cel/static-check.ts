@@ -1,54 +1,17 @@
-import { parse } from '@bufbuild/cel'
-import type { PayloadConversionChecker, PayloadConversionFault } from '../domain/ports.ts'
-import { environment, VARIABLES } from './environment.ts'
+import type { PayloadConversionChecker } from '../domain/ports.ts'
+import { callOf } from './overloads.ts'
+import {
+  CheckError,
+  isVariable,
+  parseSource,
+  qualifiedName,
+  type Expr,
+  type ExprNode,
+  type ParseResult,
+  type ParsedSource,
+} from './syntax-tree.ts'
+import { checkTypes } from './type-check.ts'
 import { sourceSizeError } from './worker-protocol.ts'
-
-type Tree = ReturnType<typeof parse>
-/** A node of the syntax tree. Macros are expanded into comprehensions. */
-type Expr = Tree['expr']
-type Node<Case extends string> = Extract<Expr['exprKind'], { case: Case }>['value']
-
-export type ParseResult = { readonly ok: true; readonly parsed: ParsedSource } | PayloadConversionFault
-
-/** A syntax tree and the positions of its nodes. */
-export class ParsedSource {
-  readonly tree: Tree
-  readonly #source: string
-
-  constructor(source: string, tree: Tree) {
-    this.#source = source
-    this.tree = tree
-  }
-
-  /** Returns line and column, from 1, of the node with this id; the start of the source for an id without a position. */
-  positionOf(id: bigint): { readonly line: number; readonly column: number } {
-    const offset = this.tree.sourceInfo?.positions[String(id)] ?? 0
-    const before = this.#source.slice(0, offset)
-    return { line: before.split('\n').length, column: offset - before.lastIndexOf('\n') }
-  }
-}
-
-export function parseSource(source: string): ParseResult {
-  try {
-    // The parser requires a line end after a comment.
-    return { ok: true, parsed: new ParsedSource(source, parse(`${source}\n`)) }
-  } catch (error) {
-    return parseFault(error, source)
-  }
-}
-
-function parseFault(error: unknown, source: string): PayloadConversionFault {
-  const start = { ok: false, line: 1, column: 1 } as const
-  if (error instanceof RangeError) return { ...start, message: 'the expression is nested too deeply' }
-  if (!(error instanceof Error)) return { ...start, message: String(error) }
-  const [, line, column, text = error.message] = /^<input>:(\d+):(\d+): ([^]*)$/.exec(error.message) ?? []
-  const lines = source.split('\n')
-  const end = { line: lines.length, column: (lines.at(-1) ?? '').length + 1 }
-  const position = { line: Number(line ?? 1), column: Number(column ?? 1) }
-  // The list of expected tokens is the whole grammar.
-  const message = `syntax error: ${text.replace(/ but expecting [^]*$/, '')}`
-  return { ok: false, ...(position.line > end.line ? end : position), message }
-}
 
 /** The maximum nesting of macros that iterate (`map`, `filter`, `all` …): each level multiplies the work. */
 const MAX_MACRO_NESTING = 2
@@ -73,41 +36,37 @@ const MESSAGE_NAMES = new Set(
 const TYPE_NAMES = ['int', 'uint', 'double', 'bool', 'string', 'bytes', 'list', 'map', 'null_type', 'type']
 const KNOWN_NAMES = new Set([...TYPE_NAMES, ...MESSAGE_NAMES, 'google.protobuf.NullValue.NULL_VALUE'])
 
-class CheckError extends Error {
-  readonly id: bigint
-
-  constructor(id: bigint, message: string) {
-    super(message)
-    this.id = id
-  }
-}
-
 /**
- * Checks everything that does not depend on a payload: size, syntax, nesting, unknown variables and functions, literals out of
- * range, and a result that can never be a map. Never throws.
+ * Checks what does not depend on a payload or on types: size, syntax, nesting, unknown variables and functions, and literals out of
+ * range. Never throws.
  */
 export function checkSource(source: string): ParseResult {
   const tooLong = sourceSizeError(source)
   if (tooLong !== undefined) return { ok: false, line: 1, column: 1, message: tooLong }
   const result = parseSource(source)
-  if (!result.ok) return result
+  return result.ok ? checked(result.parsed, (root) => visit(root, { local: new Set(), depth: 0, macros: 0 })) : result
+}
+
+function checked(parsed: ParsedSource, check: (root: Expr) => void): ParseResult {
   try {
-    const root = result.parsed.tree.expr
-    visit(root, { local: new Set(), depth: 0, macros: 0 })
-    requireMap(root)
-    return result
+    check(parsed.tree.expr)
+    return { ok: true, parsed }
   } catch (error) {
     if (!(error instanceof CheckError)) throw error
-    return { ok: false, ...result.parsed.positionOf(error.id), message: error.message }
+    return { ok: false, ...parsed.positionOf(error.id), message: error.message }
   }
 }
 
-/** Creates a checker. An empty source passes: the device has no expression yet. */
+/**
+ * Creates a checker of new expressions, which also checks types. Expressions that are stored already are not checked again, because
+ * one that fails for some payloads may succeed for others. An empty source passes: the device has no expression yet.
+ */
 export function createPayloadConversionChecker(): PayloadConversionChecker {
   return {
     check(source) {
-      const result = source === '' ? { ok: true as const } : checkSource(source)
-      return result.ok ? { ok: true } : result
+      const syntax = source === '' ? undefined : checkSource(source)
+      const result = syntax?.ok === true ? checked(syntax.parsed, checkTypes) : syntax
+      return result?.ok === false ? result : { ok: true }
     },
   }
 }
@@ -145,7 +104,7 @@ function visit(expr: Expr | undefined, outer: Scope): void {
   }
 }
 
-function checkConstant(expr: Expr, { constantKind: constant }: Node<'constExpr'>): void {
+function checkConstant(expr: Expr, { constantKind: constant }: ExprNode<'constExpr'>): void {
   if (constant.case === 'int64Value' && (constant.value > MAX_INT || constant.value < MIN_INT))
     throw new CheckError(expr.id, `${constant.value} is not a 64-bit integer`)
   if (constant.case === 'uint64Value' && constant.value > MAX_UINT)
@@ -160,40 +119,39 @@ function checkName(expr: Expr, scope: Scope): void {
   throw new CheckError(expr.id, `unknown variable "${name}"; the payload is "input"`)
 }
 
-function visitSelect(expr: Expr, select: Node<'selectExpr'>, scope: Scope): void {
+function visitSelect(expr: Expr, select: ExprNode<'selectExpr'>, scope: Scope): void {
   const name = qualifiedName(expr)
   if (name !== undefined && KNOWN_NAMES.has(name)) return
-  const scalar = scalarVariable(select.operand, scope.local)
-  if (scalar !== undefined) throw new CheckError(expr.id, `${scalar} and has no fields${hint(scalar)}`)
   visit(select.operand, scope)
 }
 
-function visitCall(expr: Expr, call: Node<'callExpr'>, scope: Scope): void {
+function visitCall(expr: Expr, call: ExprNode<'callExpr'>, scope: Scope): void {
   const name = call.function
-  const scalar = name === '_[_]' ? scalarVariable(call.args[0], scope.local) : undefined
-  if (scalar !== undefined) throw new CheckError(expr.id, `${scalar} and cannot be indexed${hint(scalar)}`)
-  if (!BUILT_IN_OPERATORS.has(name)) checkFunction(expr, call)
-  visit(call.target, scope)
+  const isOperator = BUILT_IN_OPERATORS.has(name)
+  if (!isOperator) checkFunction(expr, call)
+  visit(isOperator ? call.target : callOf(call).target, scope)
   for (const argument of call.args) visit(argument, scope)
 }
 
-function checkFunction(expr: Expr, call: Node<'callExpr'>): void {
-  const overloads = environment.funcs.find(call.function)
-  if (overloads === undefined) {
-    const isMacro = MACROS.has(call.function)
-    const name = `"${call.function}"`
-    throw new CheckError(expr.id, isMacro ? `${name} is a macro; its arguments do not fit` : `unknown function ${name}`)
+function checkFunction(expr: Expr, call: ExprNode<'callExpr'>): void {
+  const { name, overloads, target } = callOf(call)
+  if (overloads.length === 0) {
+    const isMacro = MACROS.has(name)
+    throw new CheckError(
+      expr.id,
+      isMacro ? `"${name}" is a macro; its arguments do not fit` : `unknown function "${name}"`,
+    )
   }
-  const isMethod = call.target !== undefined
-  const fits = [...overloads].some(
+  const isMethod = target !== undefined
+  const fits = overloads.some(
     (overload) => (overload.target !== undefined) === isMethod && overload.arguments.length === call.args.length,
   )
   if (fits) return
   const form = `a ${isMethod ? 'method' : 'function'} with ${call.args.length} argument(s)`
-  throw new CheckError(expr.id, `"${call.function}" does not exist as ${form}`)
+  throw new CheckError(expr.id, `"${name}" does not exist as ${form}`)
 }
 
-function visitStruct(expr: Expr, struct: Node<'structExpr'>, scope: Scope): void {
+function visitStruct(expr: Expr, struct: ExprNode<'structExpr'>, scope: Scope): void {
   if (struct.messageName !== '' && !MESSAGE_NAMES.has(struct.messageName.replace(/^\./, '')))
     throw new CheckError(expr.id, `unknown type "${struct.messageName}"`)
   for (const entry of struct.entries) {
@@ -202,7 +160,7 @@ function visitStruct(expr: Expr, struct: Node<'structExpr'>, scope: Scope): void
   }
 }
 
-function visitComprehension(expr: Expr, value: Node<'comprehensionExpr'>, scope: Scope): void {
+function visitComprehension(expr: Expr, value: ExprNode<'comprehensionExpr'>, scope: Scope): void {
   const macros = scope.macros + 1
   if (macros > MAX_MACRO_NESTING)
     throw new CheckError(
@@ -216,40 +174,4 @@ function visitComprehension(expr: Expr, value: Node<'comprehensionExpr'>, scope:
   visit(value.loopCondition, inner)
   visit(value.loopStep, inner)
   visit(value.result, inner)
-}
-
-function requireMap(expr: Expr | undefined): void {
-  const { exprKind } = expr ?? {}
-  if (expr === undefined || exprKind === undefined) return
-  if (exprKind.case === 'callExpr' && exprKind.value.function === '_?_:_') {
-    requireMap(exprKind.value.args[1])
-    requireMap(exprKind.value.args[2])
-    return
-  }
-  const isMap = exprKind.case !== 'constExpr' && exprKind.case !== 'listExpr' && scalarVariable(expr) === undefined
-  if (!isMap) throw new CheckError(expr.id, 'the result must be a map such as {"temperature": 21.5}')
-}
-
-/** Returns `a.b.c` for a chain of selections on an identifier, without a leading dot; undefined for anything else. */
-function qualifiedName(expr: Expr | undefined): string | undefined {
-  if (expr?.exprKind.case === 'identExpr') return expr.exprKind.value.name.replace(/^\./, '')
-  if (expr?.exprKind.case !== 'selectExpr') return undefined
-  const prefix = qualifiedName(expr.exprKind.value.operand)
-  return prefix === undefined ? undefined : `${prefix}.${expr.exprKind.value.field}`
-}
-
-/** Returns `"input" is bytes` for a variable of the environment that is not a map; undefined for anything else. */
-function scalarVariable(expr: Expr | undefined, local: ReadonlySet<string> = new Set()): string | undefined {
-  if (expr?.exprKind.case !== 'identExpr') return undefined
-  const { name } = expr.exprKind.value
-  if (name === 'metadata' || local.has(name) || !isVariable(name)) return undefined
-  return `"${name}" is ${VARIABLES[name].name}`
-}
-
-function isVariable(name: string): name is keyof typeof VARIABLES {
-  return Object.hasOwn(VARIABLES, name)
-}
-
-function hint(scalar: string): string {
-  return scalar === '"input" is bytes' ? '; decode it first' : ''
 }

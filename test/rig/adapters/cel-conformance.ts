@@ -24,7 +24,7 @@ import { create, equals, type Message } from '@bufbuild/protobuf'
 import { anyUnpack, type Any } from '@bufbuild/protobuf/wkt'
 import { resetBuildBudget } from '../../../src/cel/build-budget.ts'
 import { environmentWith } from '../../../src/cel/environment.ts'
-import { parseSource } from '../../../src/cel/static-check.ts'
+import { parseSource } from '../../../src/cel/syntax-tree.ts'
 
 const registry = getTestRegistry()
 /** The expectation of a case without a matcher. */
