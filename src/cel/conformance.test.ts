@@ -5,18 +5,26 @@ import { failureOf, KNOWN_FAILURES } from '../../test/rig/adapters/cel-conforman
 import { Evaluator } from './evaluator.ts'
 import { createPayloadConversionChecker } from './static-check.ts'
 
-/** Language extensions, which P-2 does not require, and tests of a static type checker. */
+/** Language extensions and tests of a static type checker. */
 const NOT_CORE =
   /^(bindings_ext|block_ext|encoders_ext|macros2|math_ext|optionals|proto2_ext|string_ext|type_deductions)$/
 /** A device's expression has only the variable `input`, and its result must be JSON. */
 const NOT_FOR_DEVICES = /unknown (variable|function|type) "|has no JSON form|JSON cannot represent/
 
-const core = getConformanceSuite()
-  .suites.filter(({ name }) => !NOT_CORE.test(name))
-  .flatMap((suite) => casesOf(suite))
+/** The language extensions that expressions have. */
+const EXTENSIONS = /^(math_ext|string_ext)$/
+
+const core = casesIn((name) => !NOT_CORE.test(name))
+const extensions = casesIn((name) => EXTENSIONS.test(name))
 const knownFailures = Object.entries(KNOWN_FAILURES).flatMap(([section, names]) =>
   names.map((name) => `${section}/${name}`),
 )
+
+function casesIn(isIncluded: (name: string) => boolean) {
+  return getConformanceSuite()
+    .suites.filter(({ name }) => isIncluded(name))
+    .flatMap((suite) => casesOf(suite))
+}
 
 function casesOf(suite: IncrementalTestSuite, parent = ''): { readonly path: string; readonly test: SimpleTest }[] {
   const path = `${parent}${suite.name}/`
@@ -50,10 +58,19 @@ it('P-2: the evaluator evaluates a device expression without an error exactly if
   expect(differences.filter(({ path }) => !knownFailures.includes(path))).toEqual([])
 })
 
+it('P-2: the evaluator passes all conformance tests of the extensions for strings and math', () => {
+  const failed = extensions.flatMap(({ path, test }) => {
+    const failure = failureOf(test)
+    return failure === undefined ? [] : [{ path, failure }]
+  })
+  expect(extensions.length).toBeGreaterThan(400)
+  expect(failed).toEqual([])
+})
+
 it('P-3: the check of new expressions accepts every conformance test that a type checker accepts', () => {
   const evaluator = new Evaluator()
   const checker = createPayloadConversionChecker()
-  const sources = core
+  const sources = [...core, ...extensions]
     .filter(({ test }) => !test.disableCheck && test.resultMatcher.case !== 'evalError')
     .map(({ test }) => `{"result": (${test.expr}\n)}`)
     .filter((source) => evaluator.evaluate(source, new Uint8Array()).ok)

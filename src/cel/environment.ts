@@ -5,6 +5,7 @@ import { spend } from './build-budget.ts'
 import { bytesFunctions } from './bytes-functions.ts'
 import { decodeCayenneLpp, type LppValue } from './cayenne-lpp.ts'
 import { conversions } from './conversions.ts'
+import { extensions } from './extensions.ts'
 import { jsonFunction } from './json-value.ts'
 
 const { BYTES, DYN, INT, STRING } = CelScalar
@@ -85,6 +86,7 @@ export function environmentWith<const Variables extends Record<string, CelType>>
     funcs: [
       ...bytesFunctions,
       ...conversions,
+      ...extensions,
       jsonFunction,
       celFunc('cayenne_lpp_decode', [BYTES], mapType(STRING, DYN), decodeLpp),
       celFunc('_+_', [STRING, STRING], STRING, joinStrings),
