@@ -1,8 +1,16 @@
+import { parser } from 'mqtt-packet'
 import { TcpProxy, type ProxiedLink, type ProxyPassage } from '../tcp-proxy.ts'
 import type { GatewayRig, RunningService } from './gateway-rig.ts'
 
 const redirectedPort = new URL('../services/redirected-port.mjs', import.meta.url).href
-/** A connection of an instance to the broker. */
+
+/** A connection of an instance to the broker, from its CONNECT to its DISCONNECT or its end. */
+interface Connection {
+  readonly instance: FleetInstance
+  readonly clientId: string
+}
+
+/** A gateway of a connection, from its SUBSCRIBE. */
 interface Session {
   readonly instance: FleetInstance
   /** Another instance connected while this one was paused: the broker has closed the connection. */
@@ -12,6 +20,7 @@ interface Session {
 /** Records at the broker which instance serves which gateway, and which instance publishes for it. */
 class ServiceRecorder {
   readonly violations: string[] = []
+  readonly #connections = new Set<Connection>()
   readonly #sessions = new Map<string, Set<Session>>()
   /** The time since when no instance serves a gateway. */
   readonly #unserved = new Map<string, number>()
@@ -35,6 +44,21 @@ class ServiceRecorder {
         this.#unserved.delete(gatewayId)
       }
     }
+  }
+
+  /** The broker closes any other connection of the client id before it answers. */
+  connected(instance: FleetInstance, clientId: string): Connection {
+    for (const other of this.#connections) {
+      if (other.clientId !== clientId || other.instance === instance || other.instance.cannotRenew) continue
+      this.#report(`${instance.name} takes the session ${clientId} from ${other.instance.name}`)
+    }
+    const connection = { instance, clientId }
+    this.#connections.add(connection)
+    return connection
+  }
+
+  disconnected(connection: Connection): void {
+    this.#connections.delete(connection)
   }
 
   opened(instance: FleetInstance, gatewayId: string): Session {
@@ -112,6 +136,11 @@ export class FleetInstance implements AsyncDisposable {
     return this.#service
   }
 
+  /** Whether its leases expire, so that another instance may take the sessions that it still has. */
+  get cannotRenew(): boolean {
+    return this.isPaused || this.#isCut
+  }
+
   pause(): void {
     this.isPaused = true
     this.service.signal('SIGSTOP')
@@ -155,19 +184,33 @@ export class FleetInstance implements AsyncDisposable {
 
   #joinMqtt(link: ProxiedLink): ProxyPassage {
     const sessions = new Map<string, Session>()
+    let connection: Connection | undefined
+    const disconnect = (): void => {
+      if (connection !== undefined) this.#recorder.disconnected(connection)
+    }
+    const sent = parser().on('packet', (packet) => {
+      if (packet.cmd === 'connect') connection = this.#recorder.connected(this, packet.clientId)
+      else if (packet.cmd === 'disconnect') disconnect()
+      else if (packet.cmd === 'subscribe') this.#join(sessions, packet.subscriptions)
+    })
     return {
       fromClient: (bytes) => {
-        // Only a SUBSCRIBE contains topics, and the topic of each gateway contains its id.
-        for (const [, gatewayId] of bytes.toString('latin1').matchAll(/o1\/(gateway\d+)/g)) {
-          if (gatewayId !== undefined && !sessions.has(gatewayId))
-            sessions.set(gatewayId, this.#recorder.opened(this, gatewayId))
-        }
+        sent.parse(bytes)
         link.toServer(bytes)
       },
       fromServer: (bytes) => link.toClient(bytes),
       closed: () => {
+        disconnect()
         for (const [gatewayId, session] of sessions) this.#recorder.closed(session, gatewayId)
       },
+    }
+  }
+
+  /** Notes the gateways of these subscriptions; the topic of each gateway contains its id. */
+  #join(sessions: Map<string, Session>, subscriptions: readonly { readonly topic: string }[]): void {
+    for (const { topic } of subscriptions) {
+      const gatewayId = topic.replace('o1/', '')
+      if (!sessions.has(gatewayId)) sessions.set(gatewayId, this.#recorder.opened(this, gatewayId))
     }
   }
 }
