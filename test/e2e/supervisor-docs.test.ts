@@ -1,4 +1,7 @@
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadConfig } from '../../src/orchestrator/config/load.ts'
+import { plainOptions } from '../rig/configuration/load-options.ts'
 import { projectRoot } from '../rig/program.ts'
 import {
   blocksOf,
@@ -59,10 +62,13 @@ const HERE: readonly (readonly [command: RegExp, check: Check])[] = [
 ]
 
 async function startsProcesses(command: string, application: PageApplication): Promise<void> {
-  expect((await application.whileUp(async () => {}, command)).stderr).toContain('everything is stopped')
+  const orchestrator = await application.up(command)
+  orchestrator.signalGroup('SIGINT')
+  expect((await orchestrator.outcome).stderr).toContain('everything is stopped')
 }
 
 async function startsInBackground(command: string, application: PageApplication): Promise<void> {
+  await application.stopped()
   expect(await application.run(command)).toMatchObject({
     code: 0,
     stdout: expect.stringContaining('in the background'),
@@ -91,19 +97,21 @@ async function endsWithItsReader(command: string, application: PageApplication):
 }
 
 async function startsLeftOut(command: string, application: PageApplication): Promise<void> {
-  const start = async (): Promise<void> => expect(await application.run(command)).toMatchObject({ code: 0 })
-  await application.whileUp(start, 'ponix-orchestrator --only mail')
+  const orchestrator = await application.up('ponix-orchestrator --only mail')
+  expect(await application.run(command)).toMatchObject({ code: 0 })
+  orchestrator.signalGroup('SIGINT')
+  await orchestrator.outcome
 }
 
 async function stopsEverything(command: string, application: PageApplication): Promise<void> {
   const orchestrator = await application.up()
-  expect(await application.run(command)).toMatchObject({ code: 0 })
+  expect(await application.run(withoutNpx(command))).toMatchObject({ code: 0 })
   expect(await orchestrator.outcome).toMatchObject({ code: 0 })
 }
 
 /** Checks that the command shows output in a terminal, and that its key leaves without stopping anything. */
 async function attaches(command: string, application: PageApplication): Promise<void> {
-  const { code } = await application.whileUp(async () => {
+  await application.whileUp(async () => {
     const terminal = application.open(command)
     // npx also writes to the terminal, before the program has started.
     const isNamed = /attach \w/.test(command)
@@ -113,18 +121,17 @@ async function attaches(command: string, application: PageApplication): Promise<
     expect(isNamed || !command.startsWith('npx') ? [0] : [0, 130]).toContain(await terminal.exitCode)
     expect(await application.run('ponix-orchestrator status')).toMatchObject({ code: 0 })
   })
-  expect(code).toBe(0)
 }
 
 async function succeedsWhileUp(command: string, application: PageApplication): Promise<void> {
   await application.whileUp(async () => {
-    expect(await application.run(command)).toMatchObject({ code: 0, stderr: '' })
+    expect(await application.run(withoutNpx(command))).toMatchObject({ code: 0, stderr: '' })
   })
 }
 
 async function writesFirstFile(command: string, application: PageApplication): Promise<void> {
   application.writeFile('package.json', JSON.stringify({ scripts: { dev: 'node server.js' } }))
-  const line = `mkdir first && cp package.json server.js first && cd first && ${command} && ponix-orchestrator validate`
+  const line = `mkdir first && cp package.json server.js first && cd first && ${withoutNpx(command)} && ponix-orchestrator validate`
   expect(await application.run(line)).toMatchObject({
     code: 0,
     stdout: expect.stringContaining('commonplace.json is valid'),
@@ -132,7 +139,7 @@ async function writesFirstFile(command: string, application: PageApplication): P
 }
 
 async function prints(command: string, application: PageApplication): Promise<void> {
-  expect(await application.run(command)).toMatchObject({ code: 0, stdout: expect.stringMatching(/\w/) })
+  expect(await application.run(withoutNpx(command))).toMatchObject({ code: 0, stdout: expect.stringMatching(/\w/) })
 }
 
 async function asksOrchestrator(command: string, application: PageApplication): Promise<void> {
@@ -147,7 +154,10 @@ async function asksReadiness(command: string, application: PageApplication): Pro
   })
 }
 
-/** Returns the command without npx, which runs the same program. */
+/**
+ * Returns the command without npx, which runs the same program and takes longer than the command. Commands that signals or a
+ * terminal end are run with npx, which passes these on.
+ */
 function withoutNpx(command: string): string {
   return command.replace(/^npx (?=ponix-)/, '')
 }
@@ -177,8 +187,12 @@ describe.each(applications.filter(hasExamples))('$document.path', ({ document, c
     application = await PageApplication.create(exampleOf(document))
   })
 
-  // Ends a run in the background, too.
-  afterAll(() => application[Symbol.asyncDispose]())
+  afterAll(async () => {
+    const outcome = await application.stopped()
+    // Ends a run in the background, too.
+    await application[Symbol.asyncDispose]()
+    expect(outcome?.code ?? 0).toBe(0)
+  })
 
   const runnable = commands.flatMap((command) => {
     const check = isListed(command) ? undefined : checkOf(command)
@@ -191,12 +205,14 @@ describe.each(applications.filter(hasExamples))('$document.path', ({ document, c
 
   it.each(blocksOf('json', document))('contains the valid example %j', async (json) => {
     application.writeFile('example.json', json)
-    expect(await application.run('ponix-orchestrator validate --config example.json')).toMatchObject({ code: 0 })
+    const path = join(application.folder, 'example.json')
+    expect(() => loadConfig({ path, ...plainOptions, environment: process.env })).not.toThrow()
   })
 
   const exchanges = blocksOf('console', document).flatMap(exchangesOf)
 
   it.each(exchanges.length === 0 ? [] : [{ exchanges }])('shows the output of its commands', async ({ exchanges }) => {
+    await application.stopped()
     for (const { command, output } of exchanges) {
       const { code, stdout } = await application.run(command)
       expect({ command, code }).toEqual({ command, code: 0 })

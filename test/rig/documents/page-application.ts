@@ -25,6 +25,7 @@ const FILES: Readonly<Record<string, string>> = {
 export class PageApplication implements AsyncDisposable {
   readonly #commandLine = new TerminalCommandLine()
   readonly #values: Values
+  #running: Program | null = null
 
   /** Creates the application with free ports instead of those of the example. */
   static async create(example: string): Promise<PageApplication> {
@@ -85,19 +86,26 @@ export class PageApplication implements AsyncDisposable {
     return this.#commandLine.open('sh', ['-c', `exec ${command}`])
   }
 
-  /** Starts the processes; resolves when they are ready. */
+  /** Starts the processes, after the end of those that run; resolves when they are ready. */
   async up(command = 'ponix-orchestrator'): Promise<Program> {
+    await this.stopped()
     const orchestrator = this.start(command)
     await orchestrator.seen(READY)
     return orchestrator
   }
 
-  /** Calls `use` while the processes run, then presses Ctrl-C; resolves when the orchestrator has ended. */
-  async whileUp(use: () => Promise<void>, command?: string): Promise<Outcome> {
-    const orchestrator = await this.up(command)
+  /** Calls `use` while the processes run. They run on for the next use, because starting them takes longer than most commands. */
+  async whileUp(use: () => Promise<void>): Promise<void> {
+    this.#running ??= await this.up()
     await use()
-    orchestrator.signalGroup('SIGINT')
-    return orchestrator.outcome
+  }
+
+  /** Presses Ctrl-C if the processes run; resolves with the outcome, or with null if they do not run. */
+  async stopped(): Promise<Outcome | null> {
+    const orchestrator = this.#running
+    this.#running = null
+    orchestrator?.signalGroup('SIGINT')
+    return orchestrator?.outcome ?? null
   }
 
   [Symbol.asyncDispose](): Promise<void> {
