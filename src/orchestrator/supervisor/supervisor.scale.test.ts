@@ -3,13 +3,13 @@ import { expect, test } from 'vitest'
 import { isAlive } from '../../../test/rig/orchestrator/steerable-child.ts'
 import { supervise } from '../../../test/rig/orchestrator/supervised-graph.ts'
 
-const COUNT = 1000
+const COUNT = 300
 
 function openFiles(): number {
   return readdirSync('/proc/self/fd').length
 }
 
-test('1,000 processes start and stop, and leave no process and no open file behind', { timeout: 120_000 }, async () => {
+test('hundreds of processes start and stop, and leave no process and no open file behind', async () => {
   const before = openFiles()
   const names = Array.from({ length: COUNT }, (_, index) => `p${index}`)
   const graph = supervise(
@@ -30,10 +30,10 @@ test('1,000 processes start and stop, and leave no process and no open file behi
 })
 
 test('a crash loop leaves no zombies and no open files behind', async () => {
-  const graph = supervise([{ name: 'a', command: 'exit 1', shell: true, restart: { maxAttempts: 100 } }])
+  const graph = supervise([{ name: 'a', command: 'exit 1', shell: true, restart: { maxAttempts: 30 } }])
   const before = openFiles()
   expect(await graph.ended).toEqual({ exitCode: 1 })
-  expect(graph.eventSequence('process_started')).toHaveLength(101)
+  expect(graph.eventSequence('process_started')).toHaveLength(31)
   expect(openFiles()).toBeLessThanOrEqual(before + 5)
   expect(deadChildren()).toEqual([])
 })
