@@ -1,9 +1,9 @@
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { embedded } from '../../test/rig/program.ts'
 import type { Program } from '../../test/rig/program.ts'
 import { freePort } from '../../test/rig/servers.ts'
@@ -12,23 +12,35 @@ const servers = ['postgres', 'nats', 'clickhouse', 'mqtt'] as const
 /** The servers that run as a separate program and keep data. */
 const programs = ['postgres', 'nats'] as const
 
-let dataDir = ''
+let parent = ''
 let runs: Program[] = []
 
-beforeEach(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), 'ponix-embedded-'))
-  runs = []
+beforeAll(async () => {
+  parent = await mkdtemp(join(tmpdir(), 'ponix-embedded-'))
+  // PostgreSQL runs as another user than root.
+  await chmod(parent, 0o755)
 })
 afterEach(async () => {
   for (const run of runs) run.signal('SIGTERM')
   await Promise.all(runs.map((run) => run.outcome))
-  await rm(dataDir, { recursive: true, force: true })
+  runs = []
 })
+afterAll(() => rm(parent, { recursive: true, force: true }))
+
+/** Returns the data folder of a server, which its tests share because creating a database takes seconds. */
+function dataOf(name: string): string {
+  return join(parent, name)
+}
 
 function start(name: string, port: number, ...more: readonly string[]): Program {
-  const run = embedded([name, '--port', String(port), '--data', dataDir, ...more])
+  const run = embedded([name, '--port', String(port), '--data', dataOf(name), ...more])
   runs.push(run)
   return run
+}
+
+/** Returns the id of the process of a server that runs as a separate program. */
+async function serverPid(name: string): Promise<number> {
+  return Number(await readFile(join(dataOf(name), 'server.pid'), 'utf8'))
 }
 
 describe.each(servers)('ponix-embedded %s (E-2)', (name) => {
@@ -66,7 +78,7 @@ describe.each(servers)('ponix-embedded %s (E-2)', (name) => {
     await first.ready()
     const { code, stdout } = await start(name, await freePort()).outcome
     expect(code).toBe(1)
-    expect(stdout).toContain(`the data folder ${dataDir} is in use by process ${first.pid}: stop it`)
+    expect(stdout).toContain(`the data folder ${dataOf(name)} is in use by process ${first.pid}: stop it`)
     expect(await accepts(port)).toBe(true)
   })
 
@@ -83,7 +95,7 @@ describe.each(programs)('ponix-embedded %s, killed with SIGKILL (E-2)', (name) =
     const port = await freePort()
     const run = start(name, port)
     await run.ready()
-    const server = Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))
+    const server = await serverPid(name)
     run.signal('SIGKILL')
     await run.outcome
     await vi.waitUntil(() => !isAlive(server), { timeout: 10_000 })
@@ -94,12 +106,12 @@ describe.each(programs)('ponix-embedded %s, killed with SIGKILL (E-2)', (name) =
     const port = await freePort()
     const first = start(name, port)
     await first.ready()
-    const pid = Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))
+    const pid = await serverPid(name)
     first.signal('SIGKILL')
     await first.outcome
     const second = start(name, port)
     await second.ready()
-    expect(Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))).not.toBe(pid)
+    expect(await serverPid(name)).not.toBe(pid)
     expect(await accepts(port)).toBe(true)
   })
 
@@ -107,14 +119,14 @@ describe.each(programs)('ponix-embedded %s, killed with SIGKILL (E-2)', (name) =
     const port = await freePort()
     const first = start(name, port)
     await first.ready()
-    const orphan = Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))
+    const orphan = await serverPid(name)
     process.kill(orphan, 'SIGSTOP')
     first.signal('SIGKILL')
     await first.outcome
     const second = start(name, port)
     process.kill(orphan, 'SIGCONT')
     await second.ready()
-    expect(Number(await readFile(join(dataDir, 'server.pid'), 'utf8'))).not.toBe(orphan)
+    expect(await serverPid(name)).not.toBe(orphan)
   })
 })
 
