@@ -100,11 +100,17 @@ describe.each(launches)('O-37 %s with %s', (line, shell) => {
     expect(running.stdout).toMatch(/tidied/)
     await expect.poll(() => started.filter(isRunning)).toEqual([])
   })
+})
 
+// npm takes no part in these, so that one launch without a program that passes signals on and one with several show all.
+describe.each([
+  ['npm run plain', '/bin/dash'],
+  ['npm run nested', '/bin/bash'],
+] as const)('O-37 %s with %s', (line, shell) => {
   it.each(['SIGINT', 'SIGTERM'] as const)(
     'kills immediately on a second %s to the orchestrator only',
     async (signal) => {
-      const { terminal, child, orchestrator } = await start(words, shell, STUBBORN)
+      const { terminal, child, orchestrator } = await start(line.split(' '), shell, STUBBORN)
       process.kill(orchestrator, signal)
       await terminal.seen(/refused/)
       process.kill(orchestrator, signal)
