@@ -100,12 +100,13 @@ export class PageApplication implements AsyncDisposable {
     await use()
   }
 
-  /** Presses Ctrl-C if the processes run; resolves with the outcome, or with null if they do not run. */
-  async stopped(): Promise<Outcome | null> {
+  /** Presses Ctrl-C if the processes run; resolves when they have ended, and rejects if the exit code is not 0. */
+  async stopped(): Promise<void> {
     const orchestrator = this.#running
     this.#running = null
     orchestrator?.signalGroup('SIGINT')
-    return orchestrator?.outcome ?? null
+    const outcome = await orchestrator?.outcome
+    if (outcome !== undefined && outcome.code !== 0) throw new Error(`ended with ${outcome.code}: ${outcome.stderr}`)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
