@@ -8,9 +8,10 @@ const { DOUBLE, INT, STRING, UINT } = CelScalar
 const SIGNED_INTEGER = /^[+-]?0*\d{1,20}$/
 const UNSIGNED_INTEGER = /^0*\d{1,20}$/
 const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i
-const INFINITY = /^([+-]?)inf(?:inity)?$/i
+const INFINITY = /^[+-]?inf(?:inity)?$/i
 
-const standardDuration = celEnv().funcs.find('duration')
+const standard = celEnv().funcs
+const standardDuration = standard.find('duration')
 
 function cannotConvert(text: string, type: string): Error {
   const shown = text.length <= 40 ? text : `${text.slice(0, 39)}…`
@@ -31,12 +32,16 @@ function stringToUint(text: string) {
 }
 
 function stringToDouble(text: string): number {
-  if (/^nan$/i.test(text)) return NaN
-  const infinity = INFINITY.exec(text)
-  if (infinity !== null) return infinity[1] === '-' ? -Infinity : Infinity
-  const value = DECIMAL.test(text) ? Number(text) : NaN
+  if (!DECIMAL.test(text)) return namedDouble(text)
+  const value = Number(text)
   if (!Number.isFinite(value)) throw cannotConvert(text, 'a double')
   return value
+}
+
+function namedDouble(text: string): number {
+  if (INFINITY.test(text)) return text.startsWith('-') ? -Infinity : Infinity
+  if (/^nan$/i.test(text)) return NaN
+  throw cannotConvert(text, 'a double')
 }
 
 function stringToDuration(text: string) {
@@ -46,13 +51,19 @@ function stringToDuration(text: string) {
   return result
 }
 
-/**
- * The conversions of strings as the CEL specification defines them. Those of the library accept what JavaScript does: an empty
- * string is 0, and "0x1F" is 31.
- */
-export const conversions = [
+const fromString = [
   celFunc('int', [STRING], INT, stringToInt),
   celFunc('uint', [STRING], UINT, stringToUint),
   celFunc('double', [STRING], DOUBLE, stringToDouble),
   celFunc('duration', [STRING], objectType(DurationSchema), stringToDuration),
 ]
+
+/**
+ * The conversions of strings as the CEL specification defines them, among the other overloads of their names. Those of the library
+ * accept what JavaScript does: an empty string is 0, and "0x1F" is 31. An overload alone would be tried last, which is slower.
+ */
+export const conversions = fromString.flatMap((replacement) =>
+  [...(standard.find(replacement.name) ?? [])].map((overload) =>
+    overload.id === replacement.id ? replacement : overload,
+  ),
+)
