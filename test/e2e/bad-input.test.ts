@@ -11,6 +11,9 @@ import { freePort } from '../rig/servers.ts'
  * The default graph with one wrong input per test. The tests mostly wait for the backoff of restarts, so they run concurrently.
  */
 describe.concurrent('the default graph', () => {
+  /** Starts only the process that has the input, and its dependencies. */
+  const API = ['--only', 'api', '--with-dependencies']
+
   function start(options: GraphOptions): Promise<Graph> {
     return Graph.start({ ...options, args: ['--disable', 'demo', ...(options.args ?? [])] })
   }
@@ -67,16 +70,18 @@ describe.concurrent('the default graph', () => {
   it('stops when PONIX_GRPC_PORT is in use, naming the port and the setting', async () => {
     using occupied = await occupyPort()
     const { port } = occupied
-    expect(await outcome({ env: { PONIX_GRPC_PORT: port } }, /cannot listen on .* to another port/)).toEqual({
-      code: 1,
-      reasons: [
-        `cannot listen on 127.0.0.1:${port} for gRPC: the port is in use by another program: stop it, or set PONIX_GRPC_PORT to another port`,
-      ],
-    })
+    expect(await outcome({ env: { PONIX_GRPC_PORT: port }, args: API }, /cannot listen on .* to another port/)).toEqual(
+      {
+        code: 1,
+        reasons: [
+          `cannot listen on 127.0.0.1:${port} for gRPC: the port is in use by another program: stop it, or set PONIX_GRPC_PORT to another port`,
+        ],
+      },
+    )
   })
 
   it('stops when a variable is not a number, naming it and the expected values', async () => {
-    expect(await outcome({ env: { PONIX_GRPC_PORT: 'abc' } }, /PONIX_GRPC_PORT=.*/)).toEqual({
+    expect(await outcome({ env: { PONIX_GRPC_PORT: 'abc' }, args: API }, /PONIX_GRPC_PORT=.*/)).toEqual({
       code: 1,
       reasons: ['PONIX_GRPC_PORT="abc": expected a whole number from 0 to 65535'],
     })
@@ -84,7 +89,7 @@ describe.concurrent('the default graph', () => {
 
   it('treats an empty variable as not set', async () => {
     const port = String(await freePort())
-    await using graph = await start({ env: { PONIX_LOG_LEVEL: '', PONIX_API_HTTP_PORT: port } })
+    await using graph = await start({ env: { PONIX_LOG_LEVEL: '', PONIX_API_HTTP_PORT: port }, args: API })
     await graph.line(/all .*ready/)
     expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200)
   })
