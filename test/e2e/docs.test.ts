@@ -42,6 +42,7 @@ const NOT_HERE: Exceptions = [
   ],
   [/^PONIX_POSTGRES_PORT=\S+ PONIX_CLICKHOUSE_URL=\S+ node --inspect-brk /, 'waits for a debugger'],
   [/^npm start -- --disable api --disable demo$/, 'accompanies the debugged program; another command tests --disable'],
+  [/^npm start -- --disable demo$/, 'operations.test.ts starts its graph with it'],
   [/^npm run bench/, 'takes many minutes and a machine of its own'],
   [/^PONIX_CDC_CRASHES=/, 'takes minutes; npm test runs the same with fewer kills'],
   [/^ponix-cdc (resnapshot|forget)$/, 'changes the slot; administration.pg.test.ts and recovery.pg.test.ts run it'],
@@ -221,13 +222,6 @@ describe('commands of the documents of the pipeline', () => {
     return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VITEST')))
   }
 
-  async function startWithoutDemo(command: string): Promise<void> {
-    const args = command.slice(command.indexOf('--')).split(' ').slice(1)
-    await using other = await Graph.start({ command: ['npm', 'start', '--'], args })
-    await other.line(/^\[orchestrator\] .*all .*ready/)
-    expect(other.output).not.toMatch(/^\[demo\]/m)
-  }
-
   async function startWithDebugLogging(command: string): Promise<void> {
     const args = command.slice(command.indexOf('--')).split(' ').slice(1)
     await using other = await Graph.start({ command: ['npm', 'start', '--'], args, env: { PONIX_LOG_LEVEL: 'debug' } })
@@ -239,7 +233,6 @@ describe('commands of the documents of the pipeline', () => {
     [/^npm test -- .*lock\.test/, runInClone],
     [/^npx vitest run .*lock\.test/, runInClone],
     [/^npx vitest --inspect-brk .*lock\.test/, waitForDebugger],
-    [/^npm start -- --disable demo$/, startWithoutDemo],
     [/^npx buf curl /, callWithBuf],
     [/^grpcurl .*GatewayService\/ListGateways$/, listsGateways],
     [/^grpcurl .*GatewayService\/GetGateway$/, showsRunningGateway],

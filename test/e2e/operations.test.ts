@@ -48,7 +48,7 @@ describe('the commands of docs/operations.md', () => {
 
   beforeAll(async () => {
     backup = await mkdtemp(join(tmpdir(), 'ponix-backup-'))
-    graph = await Graph.start({ args: ['--disable', 'demo'] })
+    graph = await Graph.start({ command: ['npm', 'start', '--'], args: ['--disable', 'demo'] })
     await graph.line(/^\[orchestrator\] .*all .*ready/)
     client = new GraphClient(graph)
     nats = await connectTo(`nats://127.0.0.1:${graph.ports.PONIX_NATS_PORT}`)
@@ -157,6 +157,7 @@ describe('the commands of docs/operations.md', () => {
   it('show the state of everything', async () => {
     const [processes, slot, , metrics] = await follow('Operating the pipeline')
     expect(processes).toMatch(/analytics +ready/)
+    expect(graph.output).not.toMatch(/^\[demo\]/m)
     expect(slot).toContain('an instance streams from it')
     expect(metrics).toContain('ponix_analytics_processed_total')
   })
