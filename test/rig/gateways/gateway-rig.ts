@@ -253,7 +253,7 @@ export class GatewayRig implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.client.drain()
-    for (const part of [this.postgres, this.nats, this.mqtt]) await part[Symbol.asyncDispose]()
+    await Promise.all([this.postgres, this.nats, this.mqtt].map((part) => part[Symbol.asyncDispose]()))
   }
 }
 

@@ -52,7 +52,7 @@ export async function startPipeline() {
     async stop(): Promise<void> {
       await reader.close()
       for (const close of Object.values(clients.closers)) await close()
-      for (const part of [postgres, nats, clickhouse]) await part[Symbol.asyncDispose]()
+      await Promise.all([postgres, nats, clickhouse].map((part) => part[Symbol.asyncDispose]()))
     },
   }
 }
