@@ -67,6 +67,13 @@ async function sendEach(count: number, send: (number: number) => Promise<unknown
   await Promise.all(Array.from({ length: CONCURRENCY }, sendInTurn))
 }
 
+/** Returns the number of dead letters beyond the quota. */
+async function droppedDeadLetters(port: number): Promise<number> {
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  const dropped = metrics.matchAll(/^ponix_nats_dead_letters_total\{[^}]*outcome="dropped"[^}]*\} (\d+)/gm)
+  return [...dropped].reduce((sum, [, value]) => sum + Number(value), 0)
+}
+
 const text = (bytes: number): Buffer => Buffer.alloc(bytes, 'x')
 const zeros = (length: number): string => `[${Array.from({ length }, () => '0').join(',')}]`
 /** Takes about 30 ms. */
@@ -155,8 +162,14 @@ describe('analytics stays below 512 MiB', () => {
     const count = amount(8000, 1_000_000)
     const payload = text(10)
     await publish(count, (number) => ({ endDeviceId: `unknown-${number}`, payload }))
-    expect(await peakOf(start('analytics'))).toBeLessThan(LIMIT)
-    expect((await messagesIn('deferred_envelopes')) + (await messagesIn('dead_letters'))).toBe(count)
+    const port = await freePort()
+    expect(await peakOf(start('analytics', { PONIX_ANALYTICS_HTTP_PORT: String(port) }))).toBeLessThan(LIMIT)
+    // In this order, an envelope whose wait ends meanwhile is counted at most once.
+    const accounted = async (): Promise<number> => {
+      const [dropped, letters] = [await droppedDeadLetters(port), await messagesIn('dead_letters')]
+      return dropped + letters + (await messagesIn('deferred_envelopes'))
+    }
+    await expect.poll(accounted, PATIENCE).toBe(count)
   })
 
   it('with rows of 100 kB', async () => {
@@ -234,7 +247,7 @@ describe('cdc stays below 512 MiB', () => {
 
 describe('api stays below 512 MiB', () => {
   it('with concurrent exports and queries of rows of 100 kB, and requests of 0 bytes and 1 MB', async () => {
-    const [rows, requests] = [amount(300, 10_000), amount(16, 256)]
+    const [rows, requests] = [amount(300, 5000), amount(16, 64)]
     const [grpcPort, httpPort] = [await freePort(), await freePort()]
     const service = start('api', { PONIX_GRPC_PORT: String(grpcPort), PONIX_API_HTTP_PORT: String(httpPort) })
     await service.line('ready')
