@@ -1,12 +1,12 @@
 import { create, type Registry } from '@bufbuild/protobuf'
 import { TimestampSchema } from '@bufbuild/protobuf/wkt'
 import { celEnv, celFunc, celMap, CelScalar, mapType, objectType, type CelInput, type CelType } from '@bufbuild/cel'
-import { spend } from './build-budget.ts'
-import { bytesFunctions } from './bytes-functions.ts'
-import { decodeCayenneLpp, type LppValue } from './cayenne-lpp.ts'
-import { conversions } from './conversions.ts'
-import { extensions } from './extensions.ts'
-import { jsonFunction } from './json-value.ts'
+import { spend } from './functions/build-budget.ts'
+import { bytesFunctions } from './functions/bytes-functions.ts'
+import { decodeCayenneLpp, type LppValue } from './functions/cayenne-lpp.ts'
+import { conversions } from './functions/conversions.ts'
+import { extensions } from './functions/extensions.ts'
+import { jsonFunction } from './functions/json-value.ts'
 
 const { BYTES, DYN, INT, STRING } = CelScalar
 

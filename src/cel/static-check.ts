@@ -1,5 +1,5 @@
 import type { PayloadConversionChecker } from '../domain/ports.ts'
-import { callOf } from './overloads.ts'
+import { callOf } from './functions/overloads.ts'
 import {
   CheckError,
   isVariable,

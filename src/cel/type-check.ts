@@ -1,7 +1,7 @@
 import { DurationSchema, TimestampSchema } from '@bufbuild/protobuf/wkt'
 import { CelScalar, listType, mapType, objectType, type CelType } from '@bufbuild/cel'
 import { VARIABLES } from './environment.ts'
-import { callOf } from './overloads.ts'
+import { callOf } from './functions/overloads.ts'
 import { CheckError, isVariable, qualifiedName, type Expr, type ExprNode } from './syntax-tree.ts'
 
 const { BOOL, BYTES, DOUBLE, DYN, INT, NULL, STRING, TYPE, UINT } = CelScalar

@@ -22,7 +22,7 @@ import { ValueSchema, type MapValue_Entry, type Value } from '@bufbuild/cel-spec
 import { getTestRegistry } from '@bufbuild/cel-spec/testdata/registry.js'
 import { create, equals, type Message } from '@bufbuild/protobuf'
 import { anyUnpack, type Any } from '@bufbuild/protobuf/wkt'
-import { resetBuildBudget } from '../../../src/cel/build-budget.ts'
+import { resetBuildBudget } from '../../../src/cel/functions/build-budget.ts'
 import { environmentWith } from '../../../src/cel/environment.ts'
 import { parseSource } from '../../../src/cel/syntax-tree.ts'
 

@@ -1,6 +1,6 @@
 import type { CelFunc } from '@bufbuild/cel'
-import { environment } from './environment.ts'
-import { qualifiedName, type Expr, type ExprNode } from './syntax-tree.ts'
+import { environment } from '../environment.ts'
+import { qualifiedName, type Expr, type ExprNode } from '../syntax-tree.ts'
 
 export interface FunctionCall {
   /** The name with its namespace, such as `math.ceil`. */
