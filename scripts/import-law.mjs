@@ -4,7 +4,7 @@ import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const projectRoot = fileURLToPath(new URL('..', import.meta.url))
-const adapters = ['postgres', 'nats', 'clickhouse', 'mqtt', 'cel', 'proto']
+const adapters = ['postgres', 'nats', 'clickhouse', 'mqtt', 'codecs', 'proto']
 const orchestratorLayers = ['config', 'supervisor', 'control', 'export', 'triggers', 'cli']
 
 /**
@@ -43,7 +43,7 @@ const drivers = [
   [/^@nats-io\//, 'nats'],
   [/^@clickhouse\/client/, 'clickhouse'],
   [/^mqtt(-packet)?$/, 'mqtt'],
-  [/^@bufbuild\/cel(\/|$)/, 'cel'],
+  [/^@bufbuild\/cel(\/|$)/, 'codecs'],
 ]
 
 const domainPackages = ['zod']

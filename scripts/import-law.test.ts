@@ -39,7 +39,7 @@ const breaches: readonly (readonly [file: string, source: string])[] = [
   ['src/domain/deep/a.ts', `import { x } from '../../proto/x.ts'`],
   ['src/runner/a.ts', `import { x } from '../orchestrator/supervisor/x.ts'`],
   ['src/runner/a.ts', `import { x } from '../postgres/x.ts'`],
-  ...['postgres', 'nats', 'clickhouse', 'mqtt', 'cel', 'proto'].flatMap((room) => [
+  ...['postgres', 'nats', 'clickhouse', 'mqtt', 'codecs', 'proto'].flatMap((room) => [
     [`src/${room}/a.ts`, `import { x } from '../${room === 'nats' ? 'mqtt' : 'nats'}/x.ts'`] as const,
     [`src/${room}/a.ts`, `import { x } from '../orchestrator/supervisor/x.ts'`] as const,
     [`src/${room}/a.ts`, `import { x } from '../../services/api/x.ts'`] as const,

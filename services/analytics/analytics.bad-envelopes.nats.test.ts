@@ -57,8 +57,8 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
     })
     const rig = rawRig({
       ...stage,
-      evaluate: async ({ source }) => {
-        if (source === 'slow') await released
+      evaluate: async ({ codec }) => {
+        if (codec.source === 'slow') await released
         return { ok: true, data: DECODED, size: 50 }
       },
     })

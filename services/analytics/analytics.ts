@@ -1,4 +1,4 @@
-import { EvaluationPool } from '../../src/cel/evaluation-pool.ts'
+import { EvaluationPool } from '../../src/codecs/pool/evaluation-pool.ts'
 import type { ProcessedEnvelopeWriter } from '../../src/clickhouse/envelope-writer.ts'
 import { messageOf } from '../../src/domain/errors.ts'
 import { now } from '../../src/domain/instant.ts'

@@ -9,6 +9,7 @@ import { probeLog, type LogProbe } from '../../test/rig/adapters/nats-client.ts'
 import type { ServiceProcess } from '../../test/rig/program.ts'
 import { DeviceChanges } from './device-changes.ts'
 import { DeviceDirectory, type DeviceLookup } from './device-directory.ts'
+import { celCodec } from '../../test/rig/adapters/cel-codec.ts'
 
 const stage = new CdcFixture()
 
@@ -63,7 +64,11 @@ afterEach(async () => {
 })
 
 const lookUp = async (id = 'dev'): Promise<DeviceLookup> => await directory.lookUp(id, AbortSignal.timeout(30_000))
-const known = (expression: string, organizationId = 'org') => ({ kind: 'known', organizationId, expression })
+const known = (expression: string, organizationId = 'org') => ({
+  kind: 'known',
+  organizationId,
+  codec: expression === '' ? null : celCodec(expression),
+})
 
 /** Loads a device into the cache outside of the stale read window. */
 async function cached(id = 'dev'): Promise<DeviceLookup> {

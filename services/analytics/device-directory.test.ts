@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { EndDevice, Organization } from '../../src/domain/entities.ts'
 import { DomainError } from '../../src/domain/errors.ts'
 import { DeviceDirectory, LookupCache } from './device-directory.ts'
+import { celCodec } from '../../test/rig/adapters/cel-codec.ts'
 
 const DEVICE: EndDevice = {
   deviceId: 'device',
@@ -55,12 +56,12 @@ function scene() {
 describe('P-1, P-6: device directory', () => {
   it('queries a device once and returns a changed expression within a second', async () => {
     const { lookUp, store, queries, advance } = scene()
-    const known = { kind: 'known', organizationId: 'organization', expression: 'cayenne_lpp_decode(input)' }
+    const known = { kind: 'known', organizationId: 'organization', codec: celCodec('cayenne_lpp_decode(input)') }
     expect(await Promise.all([lookUp(), lookUp(), lookUp()])).toEqual([known, known, known])
     expect(queries).toEqual(['device', 'organization'])
     store.device = { ...DEVICE, payloadConversion: '{"changed": true}' }
     advance(1000)
-    expect(await lookUp()).toEqual({ ...known, expression: '{"changed": true}' })
+    expect(await lookUp()).toEqual({ ...known, codec: celCodec('{"changed": true}') })
   })
 
   it('distinguishes an unknown device from an unknown organization and finds both after their creation', async () => {

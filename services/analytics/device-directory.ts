@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BatchLoader } from '../../src/domain/batch-loader.ts'
+import type { Codec } from '../../src/domain/codec.ts'
 import type { EndDevice } from '../../src/domain/entities.ts'
 import { DomainError } from '../../src/domain/errors.ts'
 import type { EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
 import type { ChangeListener } from './device-changes.ts'
 
 export type DeviceLookup =
-  /** `expression` is empty while the device has none. */
-  | { readonly kind: 'known'; readonly organizationId: string; readonly expression: string }
+  /** `codec` is null while the device has none. */
+  | { readonly kind: 'known'; readonly organizationId: string; readonly codec: Codec | null }
   | { readonly kind: 'unknown_device' }
   /** The organization of the device is deleted or missing. */
   | { readonly kind: 'unknown_organization'; readonly organizationId: string }
@@ -24,11 +25,11 @@ export interface DeviceDirectoryParts {
 }
 
 const MAX_ENTRIES = 50_000
-/** Total characters of cached expressions and ids. */
+/** Total characters of cached codecs and ids. */
 const MAX_CHARACTERS = 16 * 1024 * 1024
 const ENTRY_CHARACTERS = 100
 
-type KnownDevice = Pick<EndDevice, 'organizationId' | 'payloadConversion'>
+type KnownDevice = Omit<Extract<DeviceLookup, { kind: 'known' }>, 'kind'>
 
 /** Looks up devices and their organizations in the store, through a cache that CDC events invalidate. */
 export class DeviceDirectory implements ChangeListener {
@@ -106,15 +107,15 @@ export class DeviceDirectory implements ChangeListener {
 }
 
 function knownDevice({ organizationId, payloadConversion }: EndDevice): KnownDevice {
-  return { organizationId, payloadConversion }
+  return { organizationId, codec: payloadConversion === '' ? null : { kind: 'cel', source: payloadConversion } }
 }
 
-function lookupOf({ organizationId, payloadConversion: expression }: KnownDevice, exists: boolean): DeviceLookup {
-  return exists ? { kind: 'known', organizationId, expression } : { kind: 'unknown_organization', organizationId }
+function lookupOf(device: KnownDevice, exists: boolean): DeviceLookup {
+  return exists ? { kind: 'known', ...device } : { kind: 'unknown_organization', organizationId: device.organizationId }
 }
 
 function charactersOf(device: KnownDevice | null): number {
-  return ENTRY_CHARACTERS + (device === null ? 0 : device.organizationId.length + device.payloadConversion.length)
+  return ENTRY_CHARACTERS + (device === null ? 0 : device.organizationId.length + (device.codec?.source.length ?? 0))
 }
 
 export interface LookupCacheOptions<V> {

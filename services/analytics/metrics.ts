@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram } from 'prom-client'
-import type { EvaluationPool } from '../../src/cel/evaluation-pool.ts'
+import type { EvaluationPool } from '../../src/codecs/pool/evaluation-pool.ts'
 
 const DELAY_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2.5, 5, 10, 30, 60, 300, 3600]
 

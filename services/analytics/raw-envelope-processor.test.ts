@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import type { TaskResult, Task } from '../../src/cel/evaluation-scheduler.ts'
-import { Evaluator } from '../../src/cel/evaluator.ts'
+import type { TaskResult, Task } from '../../src/codecs/pool/evaluation-scheduler.ts'
+import { Evaluator } from '../../src/codecs/cel/evaluator.ts'
 import type { RawEnvelope } from '../../src/domain/entities.ts'
 import type { DeviceLookup } from './device-directory.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+import { celCodec } from '../../test/rig/adapters/cel-codec.ts'
 
 const RAW: RawEnvelope = {
   organizationId: 'organization',
@@ -14,7 +15,7 @@ const RAW: RawEnvelope = {
 const KNOWN: DeviceLookup = {
   kind: 'known',
   organizationId: 'organization',
-  expression: 'cayenne_lpp_decode(input)',
+  codec: celCodec('cayenne_lpp_decode(input)'),
 }
 const SIGNAL = new AbortController().signal
 
@@ -36,7 +37,7 @@ beforeEach(() => {
     lookUp: async () => device,
     evaluate: async (task) => {
       tasks.push(task)
-      return answer ?? evaluator.evaluate(task.source, task.payload, task.context)
+      return answer ?? evaluator.evaluate(task.codec.source, task.payload, task.context)
     },
     now: () => now,
     onDeviceWithoutExpression: (id) => withoutExpression.push(id),
@@ -61,13 +62,18 @@ describe('P-1: conversion of a raw envelope', () => {
       dataBytes: expect.any(Number),
     })
     expect(tasks).toEqual([
-      { organizationId: 'organization', source: 'cayenne_lpp_decode(input)', payload: RAW.payload, context: RAW },
+      {
+        organizationId: 'organization',
+        codec: celCodec('cayenne_lpp_decode(input)'),
+        payload: RAW.payload,
+        context: RAW,
+      },
     ])
   })
 
   it('gives the properties of the uplink to the expression, and keeps them', async () => {
     const uplink = { fPort: 2, fCnt: 7, metadata: { rssi: -113 } }
-    device = { ...KNOWN, expression: '{"port": f_port, "rssi": metadata.rssi, "at": received_at}' }
+    device = { ...KNOWN, codec: celCodec('{"port": f_port, "rssi": metadata.rssi, "at": received_at}') }
     expect(await process({ uplink })).toMatchObject({
       envelope: { data: { port: 2, rssi: -113, at: '2023-11-14T22:13:20.123456Z' }, uplink },
     })
@@ -90,7 +96,7 @@ describe('P-1: conversion of a raw envelope', () => {
 
 describe('P-4: failed evaluations', () => {
   it('an invalid expression makes a dead letter with reason and device', async () => {
-    device = { ...KNOWN, expression: '{"a": nothing}' }
+    device = { ...KNOWN, codec: celCodec('{"a": nothing}') }
     expect(await process()).toEqual({
       kind: 'dead_letter',
       cause: 'expression',
@@ -136,7 +142,7 @@ describe('P-7: unknown devices', () => {
   )
 
   it('an envelope of a device without an expression becomes a dead letter, which is logged once per device', async () => {
-    device = { ...KNOWN, expression: '' }
+    device = { ...KNOWN, codec: null }
     expect(await process()).toEqual({
       kind: 'dead_letter',
       cause: 'no_expression',
@@ -148,11 +154,11 @@ describe('P-7: unknown devices', () => {
   })
 
   it('a device without an expression is logged again if it had an expression in the meantime', async () => {
-    device = { ...KNOWN, expression: '' }
+    device = { ...KNOWN, codec: null }
     await process()
     device = KNOWN
     await process()
-    device = { ...KNOWN, expression: '' }
+    device = { ...KNOWN, codec: null }
     await process()
     expect(withoutExpression).toEqual(['device', 'device'])
   })

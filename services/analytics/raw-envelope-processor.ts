@@ -1,5 +1,5 @@
-import type { Task, TaskResult } from '../../src/cel/evaluation-scheduler.ts'
-import type { ProcessedEnvelope, RawEnvelope } from '../../src/domain/entities.ts'
+import type { Task, TaskResult } from '../../src/codecs/pool/evaluation-scheduler.ts'
+import { isJsonList, type ProcessedEnvelope, type RawEnvelope } from '../../src/domain/entities.ts'
 import type { Instant } from '../../src/domain/instant.ts'
 import type { DeviceLookup } from './device-directory.ts'
 
@@ -71,10 +71,11 @@ export class RawEnvelopeProcessor {
       const reason = `device ${id} belongs to organization ${device.organizationId}, but the envelope names ${organizationId}; check the topic it was published on`
       return { kind: 'dead_letter', cause: 'wrong_organization', reason }
     }
-    if (device.expression === '') return this.#noExpression(id)
+    if (device.codec === null) return this.#noExpression(id)
     this.#withoutExpression.delete(id)
-    const result = await this.#parts.evaluate({ organizationId, source: device.expression, payload, context: raw })
+    const result = await this.#parts.evaluate({ organizationId, codec: device.codec, payload, context: raw })
     if (!result.ok) return 'deferred' in result ? DEFERRED : evaluationFailure(id, result.reason)
+    if (isJsonList(result.data)) return evaluationFailure(id, 'the result is a list; expected a map')
     const times = { occurredAt: receivedAt, processedAt: this.#parts.now() }
     const envelope = { organizationId, endDeviceId: id, ...times, data: result.data, uplink }
     return { kind: 'processed', envelope, dataBytes: result.size }

@@ -1,3 +1,3 @@
-import { serveEvaluations } from '../../src/cel/evaluator.ts'
+import { serveEvaluations } from '../../src/codecs/pool/worker-thread.ts'
 
 serveEvaluations()

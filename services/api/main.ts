@@ -1,4 +1,4 @@
-import { createPayloadConversionChecker } from '../../src/cel/static-check.ts'
+import { createPayloadConversionChecker } from '../../src/codecs/cel/static-check.ts'
 import { openClickHouse, clickhouseOptions } from '../../src/clickhouse/connection.ts'
 import { connectPostgres, postgresOptions } from '../../src/postgres/database.ts'
 import { createLogger } from '../../src/runner/logger.ts'

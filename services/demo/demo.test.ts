@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { parseEnvironment } from '../../src/runner/environment.ts'
-import { Evaluator } from '../../src/cel/evaluator.ts'
+import { Evaluator } from '../../src/codecs/cel/evaluator.ts'
 import { decodeChirpStackUplink } from '../../src/domain/network-server/chirpstack.ts'
 import { chirpStackMessage } from './chirpstack.ts'
 import { DEMO_DEVICES } from './inventory.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { TaskResult } from '../../../src/cel/evaluation-scheduler.ts'
+import type { TaskResult } from '../../../src/codecs/pool/evaluation-scheduler.ts'
 import { decodeProcessedEnvelope } from '../../../src/proto/envelope.ts'
 import { analyticsForEach, DECODED, WAIT } from '../../../test/rig/services/analytics-rig.ts'
 import { rawRig } from '../../../test/rig/services/raw-rig.ts'
@@ -20,8 +20,8 @@ function scene(slow?: string, result = DONE) {
     client: stage.client,
     producer: stage.producer,
     organizationOf: (id) => id,
-    evaluate: async ({ source }) => {
-      if (source !== slow) return DONE
+    evaluate: async ({ codec }) => {
+      if (codec.source !== slow) return DONE
       await released
       return result
     },

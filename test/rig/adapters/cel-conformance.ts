@@ -22,9 +22,9 @@ import { ValueSchema, type MapValue_Entry, type Value } from '@bufbuild/cel-spec
 import { getTestRegistry } from '@bufbuild/cel-spec/testdata/registry.js'
 import { create, equals, type Message } from '@bufbuild/protobuf'
 import { anyUnpack, type Any } from '@bufbuild/protobuf/wkt'
-import { resetBuildBudget } from '../../../src/cel/functions/build-budget.ts'
-import { environmentWith } from '../../../src/cel/environment.ts'
-import { parseSource } from '../../../src/cel/syntax-tree.ts'
+import { resetBuildBudget } from '../../../src/codecs/cel/functions/build-budget.ts'
+import { environmentWith } from '../../../src/codecs/cel/environment.ts'
+import { parseSource } from '../../../src/codecs/cel/syntax-tree.ts'
 
 const registry = getTestRegistry()
 /** The expectation of a case without a matcher. */

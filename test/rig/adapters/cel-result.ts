@@ -1,4 +1,4 @@
-import { Evaluator } from '../../../src/cel/evaluator.ts'
+import { Evaluator } from '../../../src/codecs/cel/evaluator.ts'
 
 const evaluator = new Evaluator()
 

@@ -1,6 +1,7 @@
-import { DEFAULT_LIMITS, EvaluationScheduler } from '../../../src/cel/evaluation-scheduler.ts'
-import type { Job, Task, TaskResult } from '../../../src/cel/evaluation-scheduler.ts'
-import type { Lane } from '../../../src/cel/flow.ts'
+import { DEFAULT_LIMITS, EvaluationScheduler } from '../../../src/codecs/pool/evaluation-scheduler.ts'
+import type { Job, Task, TaskResult } from '../../../src/codecs/pool/evaluation-scheduler.ts'
+import type { Lane } from '../../../src/codecs/pool/flow.ts'
+import { celCodec } from './cel-codec.ts'
 
 /** The time in ms until a stopped worker is replaced. */
 const RESTART_MS = 250
@@ -20,7 +21,7 @@ export interface Served {
 }
 
 export function costedTask(organizationId: string, source: string, costMs: number): CostedTask {
-  return { organizationId, source, costMs, payload: new Uint8Array(1) }
+  return { organizationId, codec: celCodec(source), costMs, payload: new Uint8Array(1) }
 }
 
 /** One quick and one background worker that evaluate the tasks of a scheduler in virtual time. */

@@ -15,6 +15,7 @@ import { DeferredMessages } from '../../../src/nats/deferred-messages.ts'
 import type { Producer } from '../../../src/nats/publisher/producer.ts'
 import { decodeBundle, encodeBundle } from '../../../src/proto/bundle.ts'
 import { probeLog } from '../adapters/nats-client.ts'
+import { celCodec } from '../adapters/cel-codec.ts'
 
 const RAW = 'raw_envelopes'
 
@@ -39,7 +40,7 @@ export function rawRig({
   /** The sizes of the data that were released. */
   const released: number[] = []
   const processor = new RawEnvelopeProcessor({
-    lookUp: async (id) => ({ kind: 'known', organizationId: organizationOf(id), expression: id }),
+    lookUp: async (id) => ({ kind: 'known', organizationId: organizationOf(id), codec: celCodec(id) }),
     evaluate,
     now: () => 1n,
     onDeviceWithoutExpression: () => {},

@@ -2,13 +2,14 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { DEFAULT_LIMITS, EvaluationScheduler } from './evaluation-scheduler.ts'
 import type { Job, SchedulerLimits, Task } from './evaluation-scheduler.ts'
 import type { Lane } from './flow.ts'
+import { celCodec } from '../../../test/rig/adapters/cel-codec.ts'
 
 const NOW = Date.UTC(2026, 0, 1)
 /** The time for which one stop makes an expression slow. */
 const SLOW_AFTER_STOP_MS = DEFAULT_LIMITS.timeLimitMs / DEFAULT_LIMITS.slowShare
 
 function task(organizationId: string, source = 'quick', bytes = 1): Task {
-  return { organizationId, source, payload: new Uint8Array(bytes) }
+  return { organizationId, codec: celCodec(source), payload: new Uint8Array(bytes) }
 }
 
 let scheduler: EvaluationScheduler<Task>

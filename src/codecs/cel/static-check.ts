@@ -1,4 +1,5 @@
-import type { PayloadConversionChecker } from '../domain/ports.ts'
+import { sourceSizeError } from '../../domain/codec.ts'
+import type { PayloadConversionChecker } from '../../domain/ports.ts'
 import { callOf } from './functions/overloads.ts'
 import {
   CheckError,
@@ -11,7 +12,6 @@ import {
   type ParsedSource,
 } from './syntax-tree.ts'
 import { checkTypes } from './type-check.ts'
-import { sourceSizeError } from './worker-protocol.ts'
 
 /** The maximum nesting of macros that iterate (`map`, `filter`, `all` …): each level multiplies the work. */
 const MAX_MACRO_NESTING = 2
@@ -41,7 +41,7 @@ const KNOWN_NAMES = new Set([...TYPE_NAMES, ...MESSAGE_NAMES, 'google.protobuf.N
  * range. Never throws.
  */
 export function checkSource(source: string): ParseResult {
-  const tooLong = sourceSizeError(source)
+  const tooLong = sourceSizeError({ kind: 'cel', source })
   if (tooLong !== undefined) return { ok: false, line: 1, column: 1, message: tooLong }
   const result = parseSource(source)
   return result.ok ? checked(result.parsed, (root) => visit(root, { local: new Set(), depth: 0, macros: 0 })) : result

@@ -1,5 +1,5 @@
 import { parse } from '@bufbuild/cel'
-import type { PayloadConversionFault } from '../domain/ports.ts'
+import type { PayloadConversionFault } from '../../domain/ports.ts'
 import { VARIABLES } from './environment.ts'
 
 type Tree = ReturnType<typeof parse>

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { resultOf, valueOf } from '../../../test/rig/adapters/cel-result.ts'
+import { resultOf, valueOf } from '../../../../test/rig/adapters/cel-result.ts'
 
 const hexOf = (text: string): string => Buffer.from(text).toString('hex')
 

@@ -1,9 +1,9 @@
-import { ByteBudget } from '../domain/byte-budget.ts'
+import { sourceSizeError } from '../../domain/codec.ts'
+import { ByteBudget } from '../../domain/byte-budget.ts'
 import { EvaluationScheduler, DEFAULT_LIMITS } from './evaluation-scheduler.ts'
 import type { Job, SchedulerLimits, Task, TaskResult, WorkerFailure } from './evaluation-scheduler.ts'
 import { EvaluationWorker } from './evaluation-worker.ts'
 import type { Lane } from './flow.ts'
-import { sourceSizeError } from './worker-protocol.ts'
 
 export interface EvaluationPoolOptions {
   /** The worker's program: a module that calls `serveEvaluations`. */
@@ -78,10 +78,10 @@ export class EvaluationPool implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(new Error('the evaluation pool is closed'))
       // Sources written with plain SQL are unchecked, and a job can contain many sources.
-      const tooLong = sourceSizeError(task.source)
+      const tooLong = sourceSizeError(task.codec)
       if (tooLong !== undefined) return resolve({ ok: false, reason: tooLong })
-      const { organizationId, source, payload, context } = task
-      const pending: PendingTask = { organizationId, source, payload, context, resolve, reject }
+      const { organizationId, codec, payload, context } = task
+      const pending: PendingTask = { organizationId, codec, payload, context, resolve, reject }
       const result = this.#scheduler.submit(pending, Date.now())
       if (result !== undefined) return resolve(result)
       this.#pending.add(pending)

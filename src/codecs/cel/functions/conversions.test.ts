@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { valueOf } from '../../../test/rig/adapters/cel-result.ts'
+import { valueOf } from '../../../../test/rig/adapters/cel-result.ts'
 
 it.each([
   ['int("7")', 7],

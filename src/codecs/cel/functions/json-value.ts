@@ -1,5 +1,5 @@
 import { celFunc, celList, celMap, CelScalar, type CelInput, type CelMap } from '@bufbuild/cel'
-import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from '../../domain/entities.ts'
+import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from '../../../domain/entities.ts'
 import { spend } from './build-budget.ts'
 
 const MAX_DEPTH = 100

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { costedTask, VirtualWorkers } from '../../test/rig/adapters/virtual-workers.ts'
-import type { CostedTask, Served } from '../../test/rig/adapters/virtual-workers.ts'
+import { costedTask, VirtualWorkers } from '../../../test/rig/adapters/virtual-workers.ts'
+import type { CostedTask, Served } from '../../../test/rig/adapters/virtual-workers.ts'
 
 let workers: VirtualWorkers
 
@@ -108,8 +108,8 @@ describe('B-3: the share of an organization', () => {
       { open: 64, next: () => costedTask('a', 'slow', 200) },
       { open: 5, next: () => costedTask('a', 'moderate', 12) },
     ])
-    const siblings = workers.served.filter(({ task }) => task.source === 'moderate')
-    expect([...workers.unserved.keys()].filter(({ source }) => source === 'moderate')).toEqual([])
+    const siblings = workers.served.filter(({ task }) => task.codec.source === 'moderate')
+    expect([...workers.unserved.keys()].filter(({ codec }) => codec.source === 'moderate')).toEqual([])
     expect(timeOf('a', siblings) / timeOf('a')).toBeGreaterThan(0.4)
   })
 })

@@ -1,7 +1,7 @@
 import { isMessage, toJson, type Message } from '@bufbuild/protobuf'
 import { DurationSchema, TimestampSchema } from '@bufbuild/protobuf/wkt'
 import { celType, isCelList, isCelMap, isCelType, isCelUint, type CelMap, type CelValue } from '@bufbuild/cel'
-import type { JsonObject, JsonValue } from '../domain/entities.ts'
+import type { JsonObject, JsonValue } from '../../domain/entities.ts'
 
 /** The maximum nesting of maps and lists in a result. Each level takes three messages of a protobuf Struct, and readers allow 100. */
 const MAX_RESULT_DEPTH = 32

@@ -1,16 +1,14 @@
-import { parentPort, workerData } from 'node:worker_threads'
 import { create } from '@bufbuild/protobuf'
 import { TimestampSchema, type Timestamp } from '@bufbuild/protobuf/wkt'
 import { celMap, isCelError, plan, type CelResult } from '@bufbuild/cel'
-import type { Instant } from '../domain/instant.ts'
+import type { Instant } from '../../domain/instant.ts'
+import type { EnvelopeContext, Evaluation } from '../evaluation.ts'
 import { resetBuildBudget } from './functions/build-budget.ts'
 import { environment } from './environment.ts'
 import { jsonToMap } from './functions/json-value.ts'
 import { resultToJson, truncate } from './result-json.ts'
 import { checkSource } from './static-check.ts'
 import type { ParsedSource } from './syntax-tree.ts'
-import { currentThread, lowerThreadPriority, Progress, Stopwatch } from './worker-protocol.ts'
-import type { EnvelopeContext, Evaluation, JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
 
 type Program = (payload: Uint8Array, context: EnvelopeContext | undefined) => Evaluation
 type Run = ReturnType<typeof planOf>
@@ -106,46 +104,4 @@ function positionOf(parsed: ParsedSource, exprId: bigint | undefined): string {
 
 function oneLine(message: string): string {
   return truncate(message.replaceAll(/\s+/g, ' ').trim(), 500)
-}
-
-/** A job ends with the result that exceeds this limit in total. */
-const MAX_RESULT_BYTES = 1024 * 1024
-
-/** Runs a worker thread: reports readiness, then evaluates jobs one at a time. */
-export function serveEvaluations(): void {
-  const setup: WorkerSetup = workerData
-  lowerThreadPriority(setup.niceness)
-  const progress = new Progress(setup.progress)
-  const evaluator = new Evaluator()
-  progress.idle()
-  parentPort?.on('message', (job: JobMessage) => {
-    runJob(job, evaluator, progress, setup.slowMs)
-    progress.idle()
-  })
-  send({ kind: 'ready', thread: currentThread() })
-}
-
-function runJob(job: JobMessage, evaluator: Evaluator, progress: Progress, slowMs: number): void {
-  const evaluations: Evaluation[] = []
-  const durations: number[] = []
-  let bytes = 0
-  let totalMs = 0
-  const stopwatch = new Stopwatch()
-  for (const [index, end] of job.ends.entries()) {
-    progress.start(index, stopwatch.start())
-    const source = job.sources[job.sourceOf[index] ?? -1] ?? ''
-    const payload = job.payloads.subarray(job.ends[index - 1] ?? 0, end)
-    const evaluation = evaluator.evaluate(source, payload, job.contexts?.[index])
-    const tookMs = stopwatch.read(slowMs)
-    evaluations.push(evaluation)
-    durations.push(tookMs)
-    totalMs += tookMs
-    bytes += evaluation.ok ? evaluation.size : 0
-    if (totalMs > slowMs || bytes > MAX_RESULT_BYTES) break
-  }
-  send({ kind: 'done', evaluations, durations })
-}
-
-function send(message: WorkerMessage): void {
-  parentPort?.postMessage(message, [])
 }

@@ -1,10 +1,11 @@
 import { readdirSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { evaluationWorkerUrl } from '../../test/rig/program.ts'
+import { evaluationWorkerUrl } from '../../../test/rig/program.ts'
 import { EvaluationPool } from './evaluation-pool.ts'
 import type { EvaluationPoolOptions } from './evaluation-pool.ts'
 import type { TaskResult, WorkerFailure } from './evaluation-scheduler.ts'
+import { celCodec } from '../../../test/rig/adapters/cel-codec.ts'
 
 const payload = Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex'))
 const LPP = 'cayenne_lpp_decode(input)'
@@ -55,10 +56,10 @@ describe('P-3: evaluation in worker threads', () => {
     const tasks = [1, 2].flatMap((fPort) =>
       sources.map((source) => {
         const context = { receivedAt: BigInt(fPort), uplink: { fPort, metadata: { rssi: -1 } } }
-        return pool.evaluate({ organizationId: 'a', source, payload, context })
+        return pool.evaluate({ organizationId: 'a', codec: celCodec(source), payload, context })
       }),
     )
-    tasks.push(pool.evaluate({ organizationId: 'a', source: sources[0] ?? '', payload }))
+    tasks.push(pool.evaluate({ organizationId: 'a', codec: celCodec(sources[0] ?? ''), payload }))
     const at = (micros: number) => `1970-01-01T00:00:00${micros === 0 ? '' : `.00000${micros}`}Z`
     expect((await Promise.all(tasks)).map((result) => result.ok && result.data)).toEqual([
       { port: 1, rssi: true, at: at(1) },
@@ -75,7 +76,7 @@ describe('P-3: evaluation in worker threads', () => {
       Array.from({ length: 3000 }, (_, index) =>
         pool.evaluate({
           organizationId: `device ${index % 7}`,
-          source: `{"n": ${index}, "t": ${LPP}.temperature_0}`,
+          codec: celCodec(`{"n": ${index}, "t": ${LPP}.temperature_0}`),
           payload,
         }),
       ),
@@ -93,7 +94,7 @@ describe('P-3: evaluation in worker threads', () => {
     buffer.set(payload, 5000)
     const answer = await pool.evaluate({
       organizationId: 'a',
-      source: LPP,
+      codec: celCodec(LPP),
       payload: buffer.subarray(5000, 5000 + payload.length),
     })
     expect(answer).toMatchObject({ ok: true, data: DECODED })
@@ -103,17 +104,17 @@ describe('P-3: evaluation in worker threads', () => {
   it('stops an expression that does not end and evaluates all others', async () => {
     const { pool, lost } = await startPool({ limits: { timeLimitMs: 250 } })
     const neighbours = Array.from({ length: 100 }, (_, index) =>
-      pool.evaluate({ organizationId: `device ${index}`, source: LPP, payload }),
+      pool.evaluate({ organizationId: `device ${index}`, codec: celCodec(LPP), payload }),
     )
-    const bad = pool.evaluate({ organizationId: 'bad', source: ENDLESS, payload })
+    const bad = pool.evaluate({ organizationId: 'bad', codec: celCodec(ENDLESS), payload })
     const later = Array.from({ length: 100 }, (_, index) =>
-      pool.evaluate({ organizationId: `device ${index}`, source: LPP, payload }),
+      pool.evaluate({ organizationId: `device ${index}`, codec: celCodec(LPP), payload }),
     )
     for (const answer of await Promise.all([...neighbours, ...later]))
       expect(answer).toMatchObject({ ok: true, data: DECODED })
     expect(reasonOf(await bad)).toMatch(/exceeded its time limit of 250 ms twice/)
     expect(lost).toEqual(['time', 'time'])
-    expect(await pool.evaluate({ organizationId: 'a', source: LPP, payload })).toMatchObject({
+    expect(await pool.evaluate({ organizationId: 'a', codec: celCodec(LPP), payload })).toMatchObject({
       ok: true,
       data: DECODED,
     })
@@ -122,9 +123,9 @@ describe('P-3: evaluation in worker threads', () => {
   it('stops an expression that exceeds the memory limit and evaluates all others', async () => {
     const { pool, lost } = await startPool({ memoryLimitMb: 32, limits: { timeLimitMs: 20_000 } })
     const dense = Uint8Array.from(Array.from({ length: 256 }, (_, channel) => [channel, 102, 1]).flat())
-    const bad = pool.evaluate({ organizationId: 'bad', source: GREEDY, payload: dense })
+    const bad = pool.evaluate({ organizationId: 'bad', codec: celCodec(GREEDY), payload: dense })
     const others = Array.from({ length: 50 }, (_, index) =>
-      pool.evaluate({ organizationId: `device ${index}`, source: LPP, payload }),
+      pool.evaluate({ organizationId: `device ${index}`, codec: celCodec(LPP), payload }),
     )
     for (const answer of await Promise.all(others)) expect(answer).toMatchObject({ ok: true, data: DECODED })
     expect(reasonOf(await bad)).toMatch(/exceeded its memory limit twice/)
@@ -135,17 +136,18 @@ describe('P-3: evaluation in worker threads', () => {
     const never = { timeLimitMs: HOUR_MS, slowMs: HOUR_MS }
     const { pool, lost } = await startPool({ memoryLimitMb: 14, limits: never })
     const names = ['bad 0', 'bad 1', 'bad 2']
-    for (const key of names) await pool.evaluate({ organizationId: key, source: GREEDY_OR_ENDLESS, payload: MEGABYTE })
+    for (const key of names)
+      await pool.evaluate({ organizationId: key, codec: celCodec(GREEDY_OR_ENDLESS), payload: MEGABYTE })
     expect(lost).toEqual(names.flatMap(() => ['memory', 'memory']))
     let badAnswers = 0
     for (const key of names) {
       const answered = (): number => badAnswers++
       pool
-        .evaluate({ organizationId: key, source: GREEDY_OR_ENDLESS, payload: MEGABYTE.subarray(0, 100_000) })
+        .evaluate({ organizationId: key, codec: celCodec(GREEDY_OR_ENDLESS), payload: MEGABYTE.subarray(0, 100_000) })
         .then(answered, answered)
     }
     for (let round = 0; round < 100; round++)
-      expect(await pool.evaluate({ organizationId: 'good', source: LPP, payload })).toMatchObject({
+      expect(await pool.evaluate({ organizationId: 'good', codec: celCodec(LPP), payload })).toMatchObject({
         ok: true,
         data: DECODED,
       })
@@ -156,9 +158,11 @@ describe('P-3: evaluation in worker threads', () => {
   it('rejects a source that is too long without starting a worker and evaluates all others', async () => {
     const { pool, lost } = await startPool()
     const source = `{"n": [${'0,'.repeat(1_000_000)}0].size()}`
-    const bad = Array.from({ length: 100 }, () => pool.evaluate({ organizationId: 'bad', source, payload }))
+    const bad = Array.from({ length: 100 }, () =>
+      pool.evaluate({ organizationId: 'bad', codec: celCodec(source), payload }),
+    )
     const others = Array.from({ length: NEIGHBOURS }, () =>
-      pool.evaluate({ organizationId: 'good', source: LPP, payload }),
+      pool.evaluate({ organizationId: 'good', codec: celCodec(LPP), payload }),
     )
     expect(pool.usage).toMatchObject({ quick: 0, background: NEIGHBOURS })
     for (const answer of await Promise.all(others)) expect(answer).toMatchObject({ ok: true, data: DECODED })
@@ -170,9 +174,13 @@ describe('P-3: evaluation in worker threads', () => {
   it('stops or rejects a result of a million elements and evaluates all others', async () => {
     const { pool } = await startPool()
     const thousand = `[${Array.from({ length: 1000 }, () => '0').join()}]`
-    const bad = pool.evaluate({ organizationId: 'bad', source: `{"n":${thousand}.map(a,${thousand})}`, payload })
+    const bad = pool.evaluate({
+      organizationId: 'bad',
+      codec: celCodec(`{"n":${thousand}.map(a,${thousand})}`),
+      payload,
+    })
     const others = Array.from({ length: NEIGHBOURS }, () =>
-      pool.evaluate({ organizationId: 'good', source: LPP, payload }),
+      pool.evaluate({ organizationId: 'good', codec: celCodec(LPP), payload }),
     )
     for (const answer of await Promise.all(others)) expect(answer).toMatchObject({ ok: true, data: DECODED })
     expect(reasonOf(await bad)).toMatch(/the result is larger than 1048576 bytes|exceeded its memory limit/)
@@ -187,12 +195,12 @@ describe('P-3: evaluation in worker threads', () => {
   it('quarantines an expression that was stopped repeatedly', async () => {
     const { pool, lost } = await startPool({ limits: { timeLimitMs: 50 } })
     for (let failure = 0; failure < 3; failure++)
-      await pool.evaluate({ organizationId: 'bad', source: ENDLESS, payload })
+      await pool.evaluate({ organizationId: 'bad', codec: celCodec(ENDLESS), payload })
     expect(lost).toHaveLength(6)
-    const answer = await pool.evaluate({ organizationId: 'bad', source: ENDLESS, payload })
+    const answer = await pool.evaluate({ organizationId: 'bad', codec: celCodec(ENDLESS), payload })
     expect(answer).toMatchObject({ ok: false, reason: expect.stringContaining('quarantined') })
     expect(lost).toHaveLength(6)
-    expect(await pool.evaluate({ organizationId: 'bad', source: LPP, payload })).toMatchObject({
+    expect(await pool.evaluate({ organizationId: 'bad', codec: celCodec(LPP), payload })).toMatchObject({
       ok: true,
       data: DECODED,
     })
@@ -202,7 +210,7 @@ describe('P-3: evaluation in worker threads', () => {
     const { pool, lost } = await startPool()
     const letters = new Uint8Array(5000).fill(97)
     const source = '{"matches": string(input).matches("^(a+)+$"), "not": (string(input) + "!").matches("^(a|a)*$")}'
-    expect(await pool.evaluate({ organizationId: 'a', source, payload: letters })).toMatchObject({
+    expect(await pool.evaluate({ organizationId: 'a', codec: celCodec(source), payload: letters })).toMatchObject({
       ok: true,
       data: { matches: true, not: false },
     })
@@ -211,23 +219,25 @@ describe('P-3: evaluation in worker threads', () => {
 
   it('accepts payloads of 0 bytes and 1 MiB and returns large results', async () => {
     const { pool, lost } = await startPool()
-    expect(await pool.evaluate({ organizationId: 'a', source: LPP, payload: new Uint8Array() })).toMatchObject({
-      ok: true,
-      data: {},
-    })
-    expect(await pool.evaluate({ organizationId: 'a', source: '{"n": size(input)}', payload: MEGABYTE })).toMatchObject(
+    expect(await pool.evaluate({ organizationId: 'a', codec: celCodec(LPP), payload: new Uint8Array() })).toMatchObject(
       {
         ok: true,
-        data: { n: 1_048_576 },
+        data: {},
       },
     )
+    expect(
+      await pool.evaluate({ organizationId: 'a', codec: celCodec('{"n": size(input)}'), payload: MEGABYTE }),
+    ).toMatchObject({
+      ok: true,
+      data: { n: 1_048_576 },
+    })
     const text = MEGABYTE.subarray(0, 700_000)
     const large = await Promise.all(
       Array.from({ length: 40 }, () =>
-        pool.evaluate({ organizationId: 'a', source: '{"s": string(input)}', payload: text }),
+        pool.evaluate({ organizationId: 'a', codec: celCodec('{"s": string(input)}'), payload: text }),
       ),
     )
-    for (const answer of large) expect(answer.ok && answer.data['s']).toHaveLength(700_000)
+    for (const answer of large) expect(answer.ok && JSON.stringify(answer.data)).toHaveLength(700_008)
     expect(lost).toEqual([])
   })
 
@@ -237,7 +247,11 @@ describe('P-3: evaluation in worker threads', () => {
     const sizes: number[] = []
     let released = false
     const evaluate = async (): Promise<void> => {
-      const answer = await pool.evaluate({ organizationId: 'a', source: '{"s": string(input)}', payload: text })
+      const answer = await pool.evaluate({
+        organizationId: 'a',
+        codec: celCodec('{"s": string(input)}'),
+        payload: text,
+      })
       if (!answer.ok) return
       sizes.push(answer.size)
       if (released) pool.release(answer.size)
@@ -261,7 +275,7 @@ describe('P-3: evaluation in worker threads', () => {
       const { pool } = await startPool()
       const answer = await pool.evaluate({
         organizationId: name,
-        source: `{"${name}": {"${name}": 1}, "b": 2}`,
+        codec: celCodec(`{"${name}": {"${name}": 1}, "b": 2}`),
         payload,
       })
       expect(JSON.stringify(answer.ok && answer.data)).toBe(`{"${name}":{"${name}":1},"b":2}`)
@@ -277,11 +291,11 @@ describe('P-3: evaluation in worker threads', () => {
 
   it('rejects pending and later evaluations when it is closed', async () => {
     const { pool } = await startPool()
-    const waiting = pool.evaluate({ organizationId: 'a', source: ENDLESS, payload })
+    const waiting = pool.evaluate({ organizationId: 'a', codec: celCodec(ENDLESS), payload })
     const closed = pool[Symbol.asyncDispose]()
     await expect(waiting).rejects.toThrow('closed')
     await closed
-    await expect(pool.evaluate({ organizationId: 'a', source: LPP, payload })).rejects.toThrow('closed')
+    await expect(pool.evaluate({ organizationId: 'a', codec: celCodec(LPP), payload })).rejects.toThrow('closed')
     expect(pool.usage.workers).toBe(0)
   })
 })

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Evaluator } from './evaluator.ts'
-import type { EnvelopeContext } from './worker-protocol.ts'
+import type { EnvelopeContext } from '../evaluation.ts'
 
 const payload = Uint8Array.from(Buffer.from('006700FF01688202732795', 'hex'))
 const evaluator = new Evaluator()

@@ -1,7 +1,9 @@
 import { Worker, type ResourceLimits } from 'node:worker_threads'
+import type { Codec } from '../../domain/codec.ts'
 import type { Task, WorkerFailure } from './evaluation-scheduler.ts'
-import { Progress, threadTime, usesContext } from './worker-protocol.ts'
-import type { EnvelopeContext, JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
+import { usesContext, type EnvelopeContext } from '../evaluation.ts'
+import { Progress, threadTime } from './worker-protocol.ts'
+import type { JobMessage, WorkerMessage, WorkerSetup } from './worker-protocol.ts'
 
 export interface EvaluationWorkerOptions {
   readonly url: URL
@@ -39,8 +41,8 @@ export class EvaluationWorker {
     const { url, resourceLimits, slowMs, niceness, timeLimitMs } = options
     const workerData: WorkerSetup = { progress: this.#progress.buffer, slowMs, niceness }
     this.#timeLimitNs = BigInt(Math.round(timeLimitMs * 1e6))
-    // Expressions cannot read the environment; an empty environment is an additional protection.
-    this.#worker = new Worker(url, { workerData, resourceLimits, env: {}, name: 'cel' })
+    // Codecs cannot read the environment; an empty environment is an additional protection.
+    this.#worker = new Worker(url, { workerData, resourceLimits, env: {}, name: 'codecs' })
     let lastError: unknown
     this.ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (message: WorkerMessage) => {
@@ -116,26 +118,31 @@ export class EvaluationWorker {
 /** Copies the payloads into one transferable buffer: a structured clone of a payload would copy the connection's whole buffer. */
 function packJob(tasks: readonly Task[]): JobMessage & { readonly payloads: Uint8Array<ArrayBuffer> } {
   const payloads = new Uint8Array(tasks.reduce((sum, task) => sum + task.payload.length, 0))
-  const sources = new Map<string, number>()
-  const sourceOf: number[] = []
+  const codecs: Codec[] = []
+  const indexOf = new Map<string, number>()
+  const codecOf: number[] = []
   const ends: number[] = []
   let end = 0
-  for (const task of tasks) {
-    payloads.set(task.payload, end)
-    end += task.payload.length
+  for (const { codec, payload } of tasks) {
+    payloads.set(payload, end)
+    end += payload.length
     ends.push(end)
-    const known = sources.get(task.source)
-    sourceOf.push(known ?? sources.size)
-    if (known === undefined) sources.set(task.source, sources.size)
+    const known = indexOf.get(codec.source)
+    if (known !== undefined && codecs[known]?.kind === codec.kind) codecOf.push(known)
+    else {
+      indexOf.set(codec.source, codecs.length)
+      codecOf.push(codecs.length)
+      codecs.push({ kind: codec.kind, source: codec.source })
+    }
   }
-  const job = { sources: [...sources.keys()], sourceOf, payloads, ends }
-  if (!job.sources.some(usesContext)) return job
+  const job = { codecs, codecOf, payloads, ends }
+  if (!codecs.some(usesContext)) return job
   return { ...job, contexts: tasks.map(contextOf) }
 }
 
-/** Returns what an expression may use of the envelope: the context can be the whole envelope, whose payload must not be cloned. */
-function contextOf({ source, context }: Task): EnvelopeContext | undefined {
-  if (context === undefined || !usesContext(source)) return undefined
+/** Returns what a codec may use of the envelope: the context can be the whole envelope, whose payload must not be cloned. */
+function contextOf({ codec, context }: Task): EnvelopeContext | undefined {
+  if (context === undefined || !usesContext(codec)) return undefined
   return { receivedAt: context.receivedAt, uplink: context.uplink }
 }
 

@@ -1,6 +1,6 @@
-import type { Uplink } from '../domain/entities.ts'
-import { Fifo } from '../domain/fifo.ts'
-import { encodedBytes } from '../domain/telemetry.ts'
+import type { Uplink } from '../../domain/entities.ts'
+import { Fifo } from '../../domain/fifo.ts'
+import { encodedBytes } from '../../domain/telemetry.ts'
 import type { ExpressionHistory } from './expression-history.ts'
 import { FairShare, type Load } from './fair-share.ts'
 

@@ -1,5 +1,5 @@
-import { LppError } from '../../domain/errors.ts'
-import { toRfc3339 } from '../../domain/instant.ts'
+import { LppError } from '../../../domain/errors.ts'
+import { toRfc3339 } from '../../../domain/instant.ts'
 import { readInt24 } from './bytes-functions.ts'
 
 /** A decoded field: `switch` is a boolean, `colour` and `unix_time` are strings, vectors are records, all others numbers. */

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { resultOf } from '../../test/rig/adapters/cel-result.ts'
+import { resultOf } from '../../../test/rig/adapters/cel-result.ts'
 import { bytesFunctions } from './functions/bytes-functions.ts'
 import { createPayloadConversionChecker } from './static-check.ts'
 
-const page = readFileSync(new URL('../../docs/decoders.md', import.meta.url), 'utf8')
+const page = readFileSync(new URL('../../../docs/decoders.md', import.meta.url), 'utf8')
 const [functions = '', ...sections] = page.split('\n### ')
 
 const examples = sections.map((section) => ({

@@ -1,41 +1,21 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { setPriority } from 'node:os'
-import type { JsonObject, Uplink } from '../domain/entities.ts'
-import type { Instant } from '../domain/instant.ts'
+import type { Codec } from '../../domain/codec.ts'
+import type { EnvelopeContext, Evaluation } from '../evaluation.ts'
 
-// Shared by the evaluation pool and its worker threads. Does not import the CEL library, which only the workers load.
-
-/** The result of one evaluation. The reason is one line with the position in the expression, suitable for a dead letter. */
-export type Evaluation =
-  /** `size`: approximate bytes of the data as JSON. */
-  | { readonly ok: true; readonly data: JsonObject; readonly size: number }
-  | { readonly ok: false; readonly reason: string }
-
-/** The variables of an evaluation besides the payload. */
-export interface EnvelopeContext {
-  readonly receivedAt: Instant
-  readonly uplink?: Uplink | undefined
-}
-
-/** Names in the sources whose variables are sent to the worker; matches more, such as texts. */
-const CONTEXT_VARIABLE = /f_port|f_cnt|metadata|received_at/
-
-/** Returns whether an expression may use more than the payload. */
-export function usesContext(source: string): boolean {
-  return CONTEXT_VARIABLE.test(source)
-}
+// Shared by the evaluation pool and its worker threads. Does not import the engines, which only the workers load.
 
 /** A job sent to a worker. */
 export interface JobMessage {
-  /** The distinct expressions. */
-  readonly sources: readonly string[]
-  /** For each task the index of its source. */
-  readonly sourceOf: readonly number[]
+  /** The distinct codecs. */
+  readonly codecs: readonly Codec[]
+  /** For each task the index of its codec. */
+  readonly codecOf: readonly number[]
   /** All payloads, concatenated. */
   readonly payloads: Uint8Array
   /** For each task the end of its payload in `payloads`. */
   readonly ends: readonly number[]
-  /** For each task its context, if its expression may use it; absent if no expression of the job does. */
+  /** For each task its context, if its codec may use it; absent if no codec of the job does. */
   readonly contexts?: readonly (EnvelopeContext | undefined)[]
 }
 
@@ -52,15 +32,6 @@ export interface WorkerSetup {
   readonly progress: SharedArrayBuffer
   readonly slowMs: number
   readonly niceness: number
-}
-
-const MAX_SOURCE_BYTES = 4096
-
-/** Returns the error message for a source that is too long; undefined otherwise. */
-export function sourceSizeError(source: string): string | undefined {
-  const size = Buffer.byteLength(source)
-  if (size <= MAX_SOURCE_BYTES) return undefined
-  return `the expression has ${size} bytes, at most ${MAX_SOURCE_BYTES} are allowed`
 }
 
 const IDLE = -1

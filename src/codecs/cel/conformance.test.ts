@@ -1,7 +1,7 @@
 import type { SimpleTest } from '@bufbuild/cel-spec/cel/expr/conformance/test/simple_pb.js'
 import { getConformanceSuite, type IncrementalTestSuite } from '@bufbuild/cel-spec/testdata/tests.js'
 import { expect, it } from 'vitest'
-import { failureOf, KNOWN_FAILURES } from '../../test/rig/adapters/cel-conformance.ts'
+import { failureOf, KNOWN_FAILURES } from '../../../test/rig/adapters/cel-conformance.ts'
 import { Evaluator } from './evaluator.ts'
 import { createPayloadConversionChecker } from './static-check.ts'
 

@@ -1,4 +1,5 @@
-import { Fifo } from '../domain/fifo.ts'
+import type { Codec } from '../../domain/codec.ts'
+import { Fifo } from '../../domain/fifo.ts'
 import { ExpressionHistory, type HistoryLimits } from './expression-history.ts'
 import { FairShare } from './fair-share.ts'
 import { Flow, type Lane, type Organization, type Sized } from './flow.ts'
@@ -26,7 +27,9 @@ export class FlowRegistry<T extends Sized> {
   }
 
   /** Returns the flow of an expression, and creates it if it is not known. */
-  find(organizationId: string, source: string): Flow<T> {
+  find(organizationId: string, codec: Codec): Flow<T> {
+    // Codecs of different kinds with equal sources share a flow, which is harmless and practically does not happen.
+    const source = codec.kind === 'cayenne_lpp' ? '' : codec.source
     const organization = this.#organizations.get(organizationId)
     const flow = organization?.flows.get(source)
     if (flow === undefined) return this.#add(organization ?? this.#addOrganization(organizationId), source)

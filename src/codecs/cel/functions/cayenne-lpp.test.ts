@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { LppError } from '../../domain/errors.ts'
+import { LppError } from '../../../domain/errors.ts'
 import { decodeCayenneLpp, LPP_TYPES, type LppValue } from './cayenne-lpp.ts'
 
 /** An encoded value of one type and its expected decoding, derived from the format specification. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { resultOf, valueOf } from '../../../test/rig/adapters/cel-result.ts'
+import { resultOf, valueOf } from '../../../../test/rig/adapters/cel-result.ts'
 
 describe('P-2: the extension functions', () => {
   it.each([

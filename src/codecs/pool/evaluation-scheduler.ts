@@ -1,12 +1,13 @@
+import type { Codec } from '../../domain/codec.ts'
 import { FairShare, type Load } from './fair-share.ts'
 import { FlowRegistry } from './flow-registry.ts'
 import { sizeOf, type Flow, type Lane } from './flow.ts'
-import type { EnvelopeContext, Evaluation } from './worker-protocol.ts'
+import type { EnvelopeContext, Evaluation } from '../evaluation.ts'
 
 /** A payload to evaluate. */
 export interface Task {
   readonly organizationId: string
-  readonly source: string
+  readonly codec: Codec
   readonly payload: Uint8Array
   /** The envelope of the payload; without it, its variables have their defaults. */
   readonly context?: EnvelopeContext | undefined
@@ -78,7 +79,7 @@ export class EvaluationScheduler<T extends Task> {
 
   /** Queues a task, or returns its result immediately if it is not evaluated. */
   submit(task: T, now: number): TaskResult | undefined {
-    const flow = this.#flows.find(task.organizationId, task.source)
+    const flow = this.#flows.find(task.organizationId, task.codec)
     flow.update(now)
     return this.#submit(flow, task, now)
   }

@@ -1,0 +1,23 @@
+import type { Codec, Decoded } from '../domain/codec.ts'
+import type { Uplink } from '../domain/entities.ts'
+import type { Instant } from '../domain/instant.ts'
+
+/** The result of one evaluation. The reason is one line with the position in the source, suitable for a dead letter. */
+export type Evaluation =
+  /** `size`: approximate bytes of the data and the warnings as JSON. */
+  | { readonly ok: true; readonly data: Decoded; readonly warnings?: readonly string[]; readonly size: number }
+  | { readonly ok: false; readonly reason: string }
+
+/** What a codec may use of an envelope besides the payload. */
+export interface EnvelopeContext {
+  readonly receivedAt: Instant
+  readonly uplink?: Uplink | undefined
+}
+
+/** Names in CEL expressions whose variables are sent to the worker; matches more, such as texts. */
+const CONTEXT_VARIABLE = /f_port|f_cnt|metadata|received_at/
+
+/** Returns whether a codec may use more than the payload. */
+export function usesContext({ kind, source }: Codec): boolean {
+  return kind === 'javascript' || (kind === 'cel' && CONTEXT_VARIABLE.test(source))
+}

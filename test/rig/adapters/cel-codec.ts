@@ -1,0 +1,6 @@
+import type { Codec } from '../../../src/domain/codec.ts'
+
+/** Returns the codec of an expression. */
+export function celCodec(source: string): Codec {
+  return { kind: 'cel', source }
+}
