@@ -114,6 +114,7 @@ describe('the check of a config before it is stored', () => {
     ['ttn', { broker_url: 'mqtts://b', key: KEY }, 'gateway_config: expected both "cert" and "key"'],
     ['mqtt', { ...TLS, broker_url: 'mqtt://b' }, 'gateway_config: expected a "broker_url" with mqtts://'],
     ['chirpstack', { host: 'b', cert: CERT, key: KEY }, 'gateway_config: expected a "broker_url" with mqtts://'],
+    ['mqtt', { host: 'b', password: 'p' }, 'gateway_config: expected a "username" for "password"'],
     ['mqtt', { host: 'b', retained: 1 }, 'gateway_config: retained: '],
     ['ttn', { host: 'b', retained: true }, 'retained: unknown key; expected one of'],
   ])('G-16 rejects a gateway of type %s with %.60j', (gatewayType, gatewayConfig, message) => {

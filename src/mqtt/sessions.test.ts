@@ -30,8 +30,8 @@ async function scriptedBroker() {
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
   const sessions = new MqttSessions(() => 1024)
-  const join = (topicFilter: string, password: string) => {
-    const broker = brokerAt(`mqtt://127.0.0.1:${port}`, { username: 'u', password })
+  const join = (topicFilter: string, password: string, user: { readonly username?: string } = { username: 'u' }) => {
+    const broker = brokerAt(`mqtt://127.0.0.1:${port}`, { ...user, password })
     return subscribe((...args) => sessions.subscribe(PLACE, ...args), { broker, topicFilter })
   }
   return { connects, join }
@@ -62,4 +62,14 @@ it.each(['ca', 'cert', 'key'])('G-9 a certificate that is not one in %s is a per
   const sessions = new MqttSessions(() => 1024)
   const { ended } = subscribe((...args) => sessions.subscribe(PLACE, ...args), { broker, topicFilter: 'o1/+' })
   await expect(ended).rejects.toMatchObject({ name: 'GatewayConfigError', message: expect.stringContaining(key) })
+})
+
+it('G-9 a password without a user is a permanent error', async () => {
+  const { connects, join } = await scriptedBroker()
+  const { ended } = join('o1/+', 'right', {})
+  await expect(ended).rejects.toMatchObject({
+    name: 'GatewayConfigError',
+    message: 'gateway_config: expected a "username" for "password"',
+  })
+  expect(connects).toEqual([])
 })
