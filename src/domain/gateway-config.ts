@@ -50,6 +50,9 @@ const applicationId = z
   .regex(LEVEL, { error: 'expected the id of an application, without / + and #' })
   .optional()
 
+/** MQTT 3.1.1 does not permit it (3.1.2.9). A stored URL may have the user. */
+export const NO_USERNAME = 'expected a "username" for "password"'
+
 /** What a config that is written must fulfil as well; stored gateways run without it. */
 const writtenUrl = broker.broker_url
   .refine((url) => url === undefined || (new URL(url).username === '' && new URL(url).password === ''), {
@@ -154,13 +157,12 @@ export function checkGatewayConfig({ organizationId, gatewayType, gatewayConfig 
 function writtenSchema(keys: NonNullable<(typeof GATEWAY_CONFIG_KEYS)[GatewayType]>, organizationId: string) {
   const topicKey = 'topic' in keys ? { topic: writtenTopic(organizationId) } : {}
   const written = { ...keys, broker_url: writtenUrl, ...topicKey }
-  return withBroker(z.strictObject(written)).refine(
-    ({ port, broker_url: url }) => port === undefined || url === undefined,
-    {
+  return withBroker(z.strictObject(written))
+    .refine(({ port, broker_url: url }) => port === undefined || url === undefined, {
       error: 'expected the port in "broker_url"; "port" belongs to "host"',
       path: ['port'],
-    },
-  )
+    })
+    .refine(({ username, password }) => password === undefined || username !== undefined, NO_USERNAME)
 }
 
 /** The broker of a gateway. */

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls'
 import { GatewayConfigError, messageOf } from '../domain/errors.ts'
-import type { GatewayBroker } from '../domain/gateway-config.ts'
+import { type GatewayBroker, NO_USERNAME } from '../domain/gateway-config.ts'
 
 const DEFAULT_PORTS = { mqtt: 1883, mqtts: 8883 } as const
 
@@ -19,9 +19,10 @@ export function brokerAddress(brokerUrl: string) {
   } as const
 }
 
-/** Returns the user and password of a broker; those of the config replace those of the URL. */
+/** Returns the user and password of a broker; those of the config replace those of the URL. Throws a GatewayConfigError for a password alone. */
 export function credentialsOf(broker: GatewayBroker): { readonly username?: string; readonly password?: string } {
   const { username, password } = { ...brokerAddress(broker.brokerUrl), ...defined(broker) }
+  if (password !== undefined && username === undefined) throw new GatewayConfigError(`gateway_config: ${NO_USERNAME}`)
   return { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) }
 }
 
@@ -30,7 +31,7 @@ export function credentialsKey(broker: GatewayBroker | undefined): string {
   return JSON.stringify([broker?.password, broker?.ca, broker?.cert, broker?.key])
 }
 
-/** Returns the broker and the user as a text, without secrets. Throws a GatewayConfigError for an invalid client certificate. */
+/** Returns the broker and the user as a text, without secrets. Throws a GatewayConfigError for invalid credentials. */
 export function identityOf(broker: GatewayBroker): string {
   const { protocol, host, port } = brokerAddress(broker.brokerUrl)
   const { cert } = broker

@@ -89,7 +89,7 @@ export class MqttConnection {
     })
     socket.on('error', (error) => (this.#reason ??= messageOf(error)))
     socket.on('data', (chunk) => this.#onData(chunk))
-    socket.once(readyEvent, () => this.#send(connectPacket(options)))
+    socket.once(readyEvent, () => this.#guarded(() => this.#send(connectPacket(options))))
     this.opened = this.#handshake()
   }
 
@@ -170,9 +170,10 @@ export class MqttConnection {
     this.#guarded(() => this.#reader.push(chunk))
   }
 
-  #guarded(read: () => void): void {
+  /** Closes the connection if a step fails, which no caller could report. */
+  #guarded(step: () => void): void {
     try {
-      read()
+      step()
     } catch (error) {
       this.destroy(messageOf(error))
     }
