@@ -69,6 +69,11 @@ export class GatewayConfigError extends Error {
   override readonly name = 'GatewayConfigError'
 }
 
+/** A gateway has ended at this instance, or its lease is lost: another instance may run it, so this one must not act for it. */
+export class GatewayNotOwned extends Error {
+  override readonly name = 'GatewayNotOwned'
+}
+
 /** A dead letter can never be replayed. The message is one line. */
 export class ReplayError extends Error {
   override readonly name = 'ReplayError'

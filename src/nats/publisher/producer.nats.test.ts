@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, inject, test } from 'vitest'
-import { connectTo, ownStream, probeLog } from '../../../test/rig/adapters/nats-client.ts'
+import { connectTo, ownStream, probeLog, scriptedStream } from '../../../test/rig/adapters/nats-client.ts'
 import { startNats } from '../../../test/rig/servers.ts'
 import { createProducer } from './producer.ts'
 import { ensureStreams } from '../streams.ts'
@@ -66,6 +66,22 @@ describe('the producer', () => {
       { status: 'rejected', reason: new Error('another instance may run the gateway') },
       { status: 'fulfilled', value: { stream: stream.name, sequence: 2, duplicate: false } },
     ])
+  })
+
+  test('G-13: a message that was not stored is not sent again if it may not be sent any more', async () => {
+    await using client = await connectTo(inject('nats').url)
+    const stream = ownStream()
+    let sent = 0
+    scriptedStream(client, `${stream.subject}.a`, () => JSON.stringify({ error: { code: 503, description: 'full' } }))
+    await ensureStreams(client, [{ ...stream, subjects: [`${stream.subject}.b`] }])
+    const producer = createProducer(client)
+    const assertSendable = (): void => {
+      if (sent++ > 0) throw new Error('another instance may run the gateway')
+    }
+    const publish = (token: string, more = {}) =>
+      producer.publish({ subject: `${stream.subject}.${token}`, body, messageId: token, ...more })
+    await expect(publish('a', { assertSendable })).rejects.toThrow('another instance may run the gateway')
+    expect(await publish('b')).toMatchObject({ sequence: 1 })
   })
 
   test('B-5 a full stream delays only the messages of that stream', async () => {

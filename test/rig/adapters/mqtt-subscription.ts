@@ -75,6 +75,7 @@ export interface SubscribeOptions {
   readonly retained?: boolean
   readonly isRemoved?: boolean
   readonly finishUntil?: AbortSignal
+  readonly assertOwned?: () => void
 }
 
 /** Subscribes by a function such as `MqttSession.subscribe`. */
@@ -83,13 +84,20 @@ type Subscribe = (subscription: MqttSubscription, signal: AbortSignal) => Promis
 /** Returns a subscription whose messages a test acknowledges; `stop` resolves when it has ended. */
 export function subscribe(
   by: Subscribe,
-  { retained = false, isRemoved = false, finishUntil = new AbortController().signal, ...place }: SubscribeOptions,
+  {
+    retained = false,
+    isRemoved = false,
+    finishUntil = new AbortController().signal,
+    assertOwned = () => undefined,
+    ...place
+  }: SubscribeOptions,
 ) {
   const messages = new Queue<Received>()
   const states = new Queue<string>()
   const abort = new AbortController()
   const subscription = {
     ...place,
+    assertOwned,
     retained,
     onMessage: (message: MqttMessage): Promise<void> =>
       new Promise((acknowledge, fail) => {

@@ -10,6 +10,9 @@ export type BrokerConduct = 'silent' | 'refuse' | 'serve'
 
 /** CONNACK codes for a bad user name or password (MQTT 3.1.1, 3.2.2.3; MQTT 5, 3.2.2.2). */
 const BAD_PASSWORD = { returnCode: 4, reasonCode: 0x86 }
+/** CONNACK codes for a version that the broker does not speak. */
+const BAD_VERSION = { returnCode: 1, reasonCode: 0x84 }
+const ACCEPTED = { returnCode: 0, reasonCode: 0 }
 
 /** The connection of a client. */
 export class BrokerConnection {
@@ -41,6 +44,8 @@ export class ScriptedBroker implements AsyncDisposable {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   conduct: BrokerConduct = 'serve'
+  /** Whether it refuses MQTT 5. */
+  isOld = false
   /** The number of CONNECT packets. */
   connects = 0
   /** The ids of the messages that clients have acknowledged, in order. */
@@ -85,10 +90,11 @@ export class ScriptedBroker implements AsyncDisposable {
       if (packet.cmd === 'connect') {
         this.connects += 1
         if (this.conduct === 'silent') return
-        connection = new BrokerConnection(socket, packet.protocolVersion ?? 4)
-        const code = this.conduct === 'refuse' ? BAD_PASSWORD : { returnCode: 0, reasonCode: 0 }
-        connection.send({ cmd: 'connack', sessionPresent: false, ...code })
-        if (this.conduct === 'refuse') socket.end()
+        const version = packet.protocolVersion ?? 4
+        connection = new BrokerConnection(socket, version)
+        const refusal = this.#refusalOf(version)
+        connection.send({ cmd: 'connack', sessionPresent: false, ...(refusal ?? ACCEPTED) })
+        if (refusal !== undefined) socket.end()
       } else if (packet.cmd === 'subscribe') {
         connection?.send({
           cmd: 'suback',
@@ -101,5 +107,10 @@ export class ScriptedBroker implements AsyncDisposable {
         this.onAcknowledged(connection, packet.messageId ?? 0)
       } else if (packet.cmd === 'pingreq') connection?.send({ cmd: 'pingresp' })
     })
+  }
+
+  #refusalOf(version: number) {
+    if (this.isOld && version === 5) return BAD_VERSION
+    return this.conduct === 'refuse' ? BAD_PASSWORD : undefined
   }
 }
