@@ -36,6 +36,7 @@ it('E-6: every device publishes to its own topic in turn', async () => {
     const no = (): boolean => false
     const listener = {
       ...place,
+      assertOwned: () => undefined,
       onMessage,
       finishUntil: AbortSignal.abort(),
       isRemoved: no,

@@ -1,4 +1,4 @@
-import { messageOf, PublishError } from '../../src/domain/errors.ts'
+import { GatewayNotOwned, messageOf, PublishError } from '../../src/domain/errors.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import type { DeadLetterQuota } from '../../src/nats/dead-letter-quota.ts'
 import { publishRefused, type Refused } from '../../src/nats/dead-letters.ts'
@@ -30,7 +30,7 @@ export class RefusedMessages {
     this.#quota = quota
   }
 
-  /** Stores or drops a dead letter. While NATS is disconnected it waits. Rejects if the signal aborts. */
+  /** Stores or drops a dead letter. While NATS is disconnected it waits. Rejects if the signal aborts or the lease of the gateway is lost. */
   async store(organizationId: string, refused: Refused, signal: AbortSignal): Promise<void> {
     if (!this.#quota.admit(organizationId, refused.cause)) return
     if (performance.now() < this.#pausedUntil) return this.#dropUnstored(refused)
@@ -39,7 +39,7 @@ export class RefusedMessages {
       this.#onStored()
     } catch (error) {
       signal.throwIfAborted()
-      if (error instanceof PublishError && error.code === 'closed') throw error
+      if (error instanceof GatewayNotOwned || (error instanceof PublishError && error.code === 'closed')) throw error
       this.#pause(error)
       this.#dropUnstored(refused)
     }

@@ -78,6 +78,7 @@ function mqttRunner(parts: MqttRunnerParts, type: Exclude<GatewayType, 'print'>,
       broker,
       topicFilter,
       retained,
+      assertOwned: run.assertOwned,
       onMessage: async (message: MqttMessage, signal: AbortSignal): Promise<void> => {
         run.assertOwned()
         await store(parts, { ...run, signal }, source, message, turns)
@@ -99,8 +100,9 @@ function mqttRunner(parts: MqttRunnerParts, type: Exclude<GatewayType, 'print'>,
 }
 
 /** Counts events, which are not stored. At QoS 0, because the broker need not keep them. */
-function eventSubscription({ observed }: GatewayRun, kind: string) {
+function eventSubscription({ observed, assertOwned }: GatewayRun, kind: string) {
   return {
+    assertOwned,
     qos: 0 as const,
     retained: false,
     onMessage: async () => observed(kind),
@@ -205,15 +207,18 @@ class Turns {
 /** Stores the dead letter of a message that cannot be an envelope: its body, or for an unknown device an envelope to replay. */
 async function refuse(
   { refused, rawStream, unknownDevices }: MqttRunnerParts,
-  { gateway: { gatewayId, organizationId }, signal }: GatewayRun,
+  { gateway: { gatewayId, organizationId }, signal, assertOwned }: GatewayRun,
   cause: RefusalReason,
   message: MqttMessage,
   error: unknown,
 ): Promise<void> {
+  // Also what is dropped is acknowledged to the broker.
+  assertOwned()
   const { topic, payload, omittedBytes } = message
   const reason = `gateway ${gatewayId}: ${messageOf(error)}`
   const messageId = letterIdOf(gatewayId, message)
-  const letter = { service: 'gateway-orchestrator', stream: rawStream, subject: topic, messageId, reason }
+  const place = { service: 'gateway-orchestrator', stream: rawStream, subject: topic }
+  const letter = { ...place, messageId, reason, assertSendable: assertOwned }
   if (!(error instanceof UnknownDeviceError))
     return await refused.store(organizationId, { ...letter, body: payload, omittedBytes, cause }, signal)
   const { endDeviceId: externalId } = error.envelope

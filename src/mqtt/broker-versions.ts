@@ -40,6 +40,7 @@ interface SessionPlace {
   readonly clientId: string
   readonly versions: BrokerVersions
   readonly maxPacketBytes: () => number
+  readonly assertOwned: () => void
 }
 
 /** Closes a connection and ends its session, so that the broker forgets its subscriptions and messages. */

@@ -21,6 +21,8 @@ import { ConnectionRefused, reasonOf } from './reason-codes.ts'
 export interface ConnectionOptions extends ConnectRequest {
   /** The largest packet that is buffered. */
   readonly maxPacketBytes: () => number
+  /** Called before CONNECT, by which a broker closes the connection of another instance. If it throws, the connection is closed instead. */
+  readonly assertOwned: () => void
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -89,7 +91,7 @@ export class MqttConnection {
     })
     socket.on('error', (error) => (this.#reason ??= messageOf(error)))
     socket.on('data', (chunk) => this.#onData(chunk))
-    socket.once(readyEvent, () => this.#guarded(() => this.#send(connectPacket(options))))
+    socket.once(readyEvent, () => this.#guarded(() => this.#connect(options)))
     this.opened = this.#handshake()
   }
 
@@ -201,6 +203,11 @@ export class MqttConnection {
     } finally {
       clearTimeout(timer)
     }
+  }
+
+  #connect(options: ConnectionOptions): void {
+    options.assertOwned()
+    this.#send(connectPacket(options))
   }
 
   /** Sends a ping twice per keep-alive time; a broker that sends nothing until the next ping is not alive. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { GatewayBroker } from '../domain/gateway-config.ts'
 import { credentialsKey } from './broker.ts'
 import type { BrokerVersions } from './broker-versions.ts'
+import type { MqttSubscription } from './subscriber.ts'
 
 interface CredentialChecksParts {
   readonly versions: BrokerVersions
@@ -20,13 +20,19 @@ export class CredentialChecks {
     this.#parts = parts
   }
 
-  /** Rejects unless the broker accepts the credentials. */
-  async check(broker: GatewayBroker, signal: AbortSignal): Promise<void> {
+  /** Rejects unless the broker accepts the credentials of the subscription. */
+  async check({ broker, assertOwned }: MqttSubscription, signal: AbortSignal): Promise<void> {
     const key = credentialsKey(broker)
     let check = this.#checks.get(key)
     if (check === undefined) {
       const { versions, maxPacketBytes } = this.#parts
-      const options = { broker, clientId: `ponix-${randomUUID().slice(0, 8)}`, maxPacketBytes, clean: true }
+      const options = {
+        broker,
+        clientId: `ponix-${randomUUID().slice(0, 8)}`,
+        maxPacketBytes,
+        assertOwned,
+        clean: true,
+      }
       check = versions.open(options, signal).then((connection) => connection.end())
       this.#checks.set(key, check)
       const forget = (): void => void setTimeout(() => this.#checks.delete(key), VALID_MS).unref()

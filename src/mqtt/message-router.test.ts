@@ -10,23 +10,16 @@ afterEach(() => void vi.useRealTimers())
 const HOLD_MS = 120_000
 
 /** A router without subscribers, and the packet ids that it has acknowledged. */
-function scene({ isOwned = true } = {}) {
+function scene() {
   const acknowledged: number[] = []
   const ignore = (): void => undefined
   const connection = { acknowledge: (id: number) => void acknowledged.push(id), pause: ignore, resume: ignore }
   const acks = new AckQueue({ connection, budget: new InFlightBudget(), owner: 'o1' })
   const hold = { untilMs: performance.now() + HOLD_MS }
-  const given: string[] = []
-  const router = new MessageRouter({
-    topics: new Topics(),
-    acks,
-    holdUntilMs: () => hold.untilMs,
-    isOwned: () => isOwned,
-    giveUp: (reason) => void given.push(reason),
-  })
+  const router = new MessageRouter({ topics: new Topics(), acks, holdUntilMs: () => hold.untilMs })
   const common = { origin: { clientId: 'c' }, topic: 'o1/d', payload: Buffer.alloc(1), omittedBytes: 0, dup: false }
   const route = (packetId: number): void => router.route({ ...common, packetId, retain: false, identifiers: [] })
-  return { acknowledged, hold, route, given }
+  return { acknowledged, hold, route }
 }
 
 it('G-8: a message without a gateway is acknowledged at its time, although others then wait longer', () => {
@@ -53,13 +46,4 @@ it('G-8: a message that comes later without a gateway waits no longer than the f
   route(2)
   vi.advanceTimersByTime(HOLD_MS)
   expect(acknowledged).toEqual([1, 2])
-})
-
-it('G-13: a message without a gateway is not acknowledged if the lease is lost; the connection is closed instead', () => {
-  const { acknowledged, route, given } = scene({ isOwned: false })
-  route(1)
-  route(2)
-  vi.advanceTimersByTime(HOLD_MS)
-  expect(acknowledged).toEqual([])
-  expect(given).toEqual(['another instance may run the gateways of the session'])
 })

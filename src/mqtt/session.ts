@@ -11,7 +11,7 @@ import type { InFlightBudget } from './in-flight-budget.ts'
 import type { MqttMessage } from './message.ts'
 import { MessageRouter } from './message-router.ts'
 import { ConnectionRefused } from './reason-codes.ts'
-import { type MqttSubscription, Subscriber } from './subscriber.ts'
+import { assertAnyOwned, type MqttSubscription, Subscriber } from './subscriber.ts'
 import { identifierOf, nextPeriod, type Topic, Topics } from './topics.ts'
 
 /** The state of one connection. */
@@ -93,7 +93,7 @@ export class MqttSession {
    */
   async subscribe(subscription: MqttSubscription, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
-    await this.#checkCredentials(subscription.broker, signal)
+    await this.#checkCredentials(subscription, signal)
     const subscriber = new Subscriber(subscription, (error) => this.#onHandlerFailed(subscriber, error))
     const onAbort = (): void => void this.#stop(subscriber)
     signal.addEventListener('abort', onAbort, { once: true })
@@ -107,9 +107,9 @@ export class MqttSession {
   }
 
   /** A wrong password must neither end the connection of the others nor receive by it, so other credentials than its own are checked. */
-  async #checkCredentials(broker: GatewayBroker, signal: AbortSignal): Promise<void> {
-    if (this.#subscribers.size === 0 || credentialsKey(broker) === credentialsKey(this.#broker)) return
-    await this.#checks.check(broker, signal)
+  async #checkCredentials(subscription: MqttSubscription, signal: AbortSignal): Promise<void> {
+    if (this.#subscribers.size === 0 || credentialsKey(subscription.broker) === credentialsKey(this.#broker)) return
+    await this.#checks.check(subscription, signal)
   }
 
   #add(subscriber: Subscriber): void {
@@ -156,7 +156,7 @@ export class MqttSession {
     const link = this.#link
     this.#link = undefined
     if (link === undefined) return
-    const options = { ...this.#options, broker: this.#broker }
+    const options = { ...this.#options, broker: this.#broker, assertOwned: subscriber.subscription.assertOwned }
     this.#ending = this.#topics.hasKept ? link.connection.end() : endSession(link.connection, options)
     await this.#ending
   }
@@ -191,7 +191,9 @@ export class MqttSession {
         await this.#ending
         const broker = this.#broker
         if (broker === undefined || signal.aborted) continue
-        await this.#serve(await this.#options.versions.open({ ...this.#options, broker, clean: false }, signal))
+        const assertOwned = (): void => assertAnyOwned(this.#subscribers)
+        const options = { ...this.#options, broker, assertOwned, clean: false }
+        await this.#serve(await this.#options.versions.open(options, signal))
       } catch (error) {
         if (!signal.aborted) this.#onConnectFailed(error)
       }

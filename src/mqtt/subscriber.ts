@@ -8,6 +8,8 @@ import { timeoutSignal } from '../runner/timeout-signal.ts'
 export interface MqttSubscription {
   readonly broker: GatewayBroker
   readonly topicFilter: string
+  /** Throws if the gateway must not connect, because another instance may run it. */
+  readonly assertOwned: () => void
   /** Default 1. At 0 the broker keeps no messages while the session is disconnected. */
   readonly qos?: 0 | 1
   /** Whether messages that the broker had retained before the subscription are passed on; otherwise they are skipped. */
@@ -153,4 +155,17 @@ export class Subscriber {
       this.#next()
     }
   }
+}
+
+/** Throws unless one of the subscribers may connect. */
+export function assertAnyOwned(subscribers: Iterable<Subscriber>): void {
+  let reason: unknown = new Error('no gateway needs the connection')
+  for (const { subscription } of subscribers) {
+    try {
+      return subscription.assertOwned()
+    } catch (error) {
+      reason = error
+    }
+  }
+  throw reason
 }

@@ -110,14 +110,17 @@ export interface Refused {
   readonly cause: string
   /** The device's id in its network server, if the body is an envelope that has it in the place of the device's id. */
   readonly externalId?: string
+  /** As of a {@link Publication}. */
+  readonly assertSendable?: () => void
 }
 
 export async function publishRefused(producer: Producer, refused: Refused, signal: AbortSignal): Promise<void> {
-  const { stream, body, omittedBytes, messageId, externalId } = refused
+  const { stream, body, omittedBytes, messageId, externalId, assertSendable } = refused
   const id = externalId === undefined ? {} : { [DEAD_LETTER_HEADERS.externalId]: externalId }
   const omitted = omittedBytes ? { [DEAD_LETTER_HEADERS.bodyOmitted]: String(omittedBytes) } : {}
   const headers = { ...headersOf({ ...refused, attempt: 1 }), ...id, ...omitted }
-  const publication = { subject: `${STREAM}.${stream}`, body, messageId, headers }
+  const guard = assertSendable === undefined ? {} : { assertSendable }
+  const publication = { subject: `${STREAM}.${stream}`, body, messageId, headers, ...guard }
   count(refused.cause, await publishBodyIfItFits(producer, publication, signal))
 }
 

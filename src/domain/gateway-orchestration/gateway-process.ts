@@ -1,5 +1,5 @@
 import type { Gateway } from '../entities.ts'
-import { GatewayConfigError, messageOf } from '../errors.ts'
+import { GatewayConfigError, GatewayNotOwned, messageOf } from '../errors.ts'
 import type { BrokerAddress } from '../gateway-topics/subscription.ts'
 import { configFingerprint } from './reconcile.ts'
 import { Refusals, type RefusalCounts, type RefusalReason } from './refusals.ts'
@@ -10,8 +10,8 @@ export interface GatewayRun {
   readonly gateway: Gateway
   readonly signal: AbortSignal
   /**
-   * Throws if the run has ended or another instance may run the gateway; then the runner must not publish. After the signal has aborted,
-   * it may still publish what it has received.
+   * Throws GatewayNotOwned if the run has ended or another instance may run the gateway; then the runner must neither publish nor connect.
+   * After the signal has aborted, it may still publish what it has received.
    */
   readonly assertOwned: () => void
   /** Aborts when another instance may run the gateway: the runner ends without finishing the messages in flight. */
@@ -199,7 +199,7 @@ export class GatewayProcess {
         gateway: this.#gateway,
         signal: this.#stop.signal,
         assertOwned: () => {
-          if (!current || this.#isAbandoned) throw new Error('the gateway process has ended')
+          if (!current || this.#isAbandoned) throw new GatewayNotOwned('the gateway process has ended')
           this.#assertOwned()
         },
         forfeited: this.#forfeit.signal,
@@ -219,7 +219,7 @@ export class GatewayProcess {
   }
 
   #assertOwned(): void {
-    if (!this.#context.holds(this.#gateway.gatewayId)) throw new Error('another instance may run the gateway')
+    if (!this.#context.holds(this.#gateway.gatewayId)) throw new GatewayNotOwned('another instance may run the gateway')
   }
 
   #succeeded(connectedTo: BrokerAddress | null = this.#status.connectedTo): void {

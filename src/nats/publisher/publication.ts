@@ -9,8 +9,8 @@ export interface Publication {
   readonly messageId: string
   readonly headers?: Readonly<Record<string, string>>
   /**
-   * Called before the message is sent for the first time, which can be long after `publish`. If it throws, the message is not sent and
-   * rejects with the error. Not for ordered publishers.
+   * Called before the message is sent, which can be long after `publish`, and before it is sent again. If it throws, the message is not
+   * sent and rejects with the error. Not for ordered publishers.
    */
   readonly assertSendable?: () => void
 }

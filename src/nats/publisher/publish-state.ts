@@ -90,6 +90,15 @@ export class PendingPublish {
     return withoutExpectation(this.#headers, this.follows.messageId)
   }
 
+  /** Returns why the message may not be sent any more; undefined if it may. */
+  sendingError(): unknown {
+    try {
+      return this.publication.assertSendable?.()
+    } catch (error) {
+      return error
+    }
+  }
+
   /** Calls `listener` when the message is stored or rejected. */
   onSettled(listener: () => void): void {
     this.#onSettled = listener

@@ -134,9 +134,12 @@ export class PublishWindow {
       if (message === undefined) return this.#checkIdle()
       if (!message.settled && (!this.#inFlight.fits(message) || this.#mustFollowLater(message))) return
       this.#queue.shift()
-      if (message.settled || !isSendable(message)) continue
-      this.#inFlight.add(message)
-      this.#send(message)
+      if (message.settled) continue
+      const error = message.sendingError()
+      if (error === undefined) {
+        this.#inFlight.add(message)
+        this.#send(message)
+      } else message.reject(error)
     }
   }
 
@@ -212,6 +215,11 @@ export class PublishWindow {
   #sendAgain(messages: Iterable<PendingPublish>): void {
     for (const message of messages) {
       if (!this.#client.link.connected) return
+      const error = message.sendingError()
+      if (error !== undefined) {
+        this.#reject(message, error)
+        continue
+      }
       natsMetrics.resent.inc()
       this.#send(message)
     }
@@ -284,16 +292,5 @@ export class PublishWindow {
     this.#channel.close()
     this.#rejectAfter(-1, error)
     this.#checkIdle()
-  }
-}
-
-/** Rejects the message if it may not be sent any more. */
-function isSendable(message: PendingPublish): boolean {
-  try {
-    message.publication.assertSendable?.()
-    return true
-  } catch (error) {
-    message.reject(error)
-    return false
   }
 }
