@@ -83,6 +83,7 @@ describe('G-16: two topic filters', () => {
     ['#', '$SYS/a'],
     ['+/a', '$SYS/a'],
     ['$share/g/a', '$share/g/b'],
+    ['+', '/#'],
   ])('do not overlap: %j and %j', (a, b) => {
     expect([filtersOverlap(a, b), filtersOverlap(b, a)]).toEqual([false, false])
   })
