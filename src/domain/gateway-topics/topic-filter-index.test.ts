@@ -24,6 +24,12 @@ it('G-16: an index finds another filter if and only if one overlaps', () => {
   )
 })
 
+it('G-16: an index does not find filters that share only the empty topic', () => {
+  const index = new TopicFilterIndex<string>(1e6)
+  for (const text of ['+', '/#']) index.add(text, text)
+  expect([index.find('+', '+'), index.find('/#', '/#')]).toEqual([undefined, undefined])
+})
+
 it('G-16: an index stops after the limit of visited levels', () => {
   const index = new TopicFilterIndex<string>(5)
   index.add('a/b', 'first')

@@ -5,7 +5,7 @@ import { topicFilterLevels } from './topic-filter.ts'
  * levels can need a comparison with all others, so the number of visited levels is limited; beyond it, nothing is added or found.
  */
 export class TopicFilterIndex<T> {
-  readonly #root: Node<T> = { children: new Map() }
+  readonly #root: Node<T> = { level: undefined, children: new Map() }
   #visitsLeft: number
 
   constructor(maxVisits: number) {
@@ -16,7 +16,7 @@ export class TopicFilterIndex<T> {
     let node = this.#root
     for (const level of topicFilterLevels(filter)) {
       if (!this.#visit()) return
-      const child: Node<T> = node.children.get(level) ?? { children: new Map() }
+      const child: Node<T> = node.children.get(level) ?? { level, children: new Map() }
       node.children.set(level, child)
       node = child
     }
@@ -34,9 +34,11 @@ export class TopicFilterIndex<T> {
     const level = levels[depth]
     // A wildcard in the first level matches no topic that begins with $ (MQTT 5, 4.7.2).
     const hides = (name: string | undefined): boolean => depth === 0 && name?.startsWith('$') === true
-    if (level === '#') return this.#first(node, other, hides)
-    // A # also matches the level before it.
-    const rest = hides(level) ? undefined : valueOf(node.children.get('#'), other)
+    // A # also matches the level before it; but a topic is not empty (4.7.3).
+    const before = depth !== 1 || (levels[0] !== '' && node.level !== '')
+    if (level === '#') return (before ? valueOf(node, other) : undefined) ?? this.#below(node, other, hides)
+    const withRest = !hides(level) && (level !== undefined || before)
+    const rest = withRest ? valueOf(node.children.get('#'), other) : undefined
     if (rest !== undefined || level === undefined) return rest ?? valueOf(node, other)
     const names = level === '+' ? node.children.keys() : hides(level) ? [level] : [level, '+']
     for (const name of names) {
@@ -47,12 +49,11 @@ export class TopicFilterIndex<T> {
     return undefined
   }
 
-  /** Returns a value of the node or of a level below it. */
-  #first(node: Node<T>, other: T, hides: (name: string) => boolean): T | undefined {
-    const own = valueOf(node, other)
-    if (own !== undefined || !this.#visit()) return own
+  /** Returns a value of a level below the node. */
+  #below(node: Node<T>, other: T, hides: (name: string) => boolean): T | undefined {
+    if (!this.#visit()) return undefined
     for (const [name, child] of node.children) {
-      const found = hides(name) ? undefined : this.#first(child, other, () => false)
+      const found = hides(name) ? undefined : (valueOf(child, other) ?? this.#below(child, other, () => false))
       if (found !== undefined) return found
     }
     return undefined
@@ -67,6 +68,8 @@ export class TopicFilterIndex<T> {
 
 /** One level of the filters. */
 interface Node<T> {
+  /** Absent at the root. */
+  readonly level: string | undefined
   readonly children: Map<string, Node<T>>
   values?: T[]
 }

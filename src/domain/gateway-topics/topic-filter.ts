@@ -24,9 +24,10 @@ export function filtersOverlap(first: string, second: string): boolean {
   if ((isWildcard(a[0]) && b[0]?.startsWith('$')) || (isWildcard(b[0]) && a[0]?.startsWith('$'))) return false
   for (let level = 0; ; level += 1) {
     const [left, right] = [a[level], b[level]]
-    // A # also matches the level before it, so it matches filters that have ended.
-    if (left === '#' || right === '#' || (left === undefined && right === undefined)) return true
-    if (left === undefined || right === undefined) return false
+    const ended = left === undefined || right === undefined
+    // A # also matches the level before it, so it matches filters that have ended; but a topic is not empty (4.7.3).
+    if (left === '#' || right === '#') return !(ended && level === 1 && (a[0] === '' || b[0] === ''))
+    if (ended) return left === right
     if (left !== right && left !== '+' && right !== '+') return false
   }
 }
