@@ -1,11 +1,10 @@
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { InvalidArgumentError, type Command } from 'commander'
 import { StartupError, ReplayError, PublishError, messageOf } from '../../src/domain/errors.ts'
 import { connectNats, type NatsClient, natsOptions } from '../../src/nats/connection.ts'
 import { listDeadLetters, replayDeadLetter, showDeadLetter } from '../../src/nats/dead-letters.ts'
 import type { DeadLetterFilter, ReplayOptions } from '../../src/nats/dead-letters.ts'
 import { createCommandLogger } from '../../src/runner/logger.ts'
+import { print } from '../../src/runner/print.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
 import { DeadLetterAddresses } from './dead-letter-addresses.ts'
 import { listText, matches, showText, viewOf } from './dead-letter-view.ts'
@@ -28,7 +27,7 @@ export function addDeadLetterCommands(program: Command, environment: () => Analy
   withFilters(add('list', 'list dead letters, oldest first, with reason and payload'))
     .option('--json', 'one JSON object per line')
     .action(({ json, ...selection }: Selection & Json) =>
-      print(environment(), async function* (client, streams) {
+      printFromNats(environment(), async function* (client, streams) {
         for await (const view of select(client, streams, selection)) yield json ? jsonLine(view) : listText(view)
       }),
     )
@@ -36,7 +35,7 @@ export function addDeadLetterCommands(program: Command, environment: () => Analy
     .argument('<sequence>', 'its number in the list', wholeNumber)
     .option('--json', 'as JSON')
     .action((sequence: number, { json }: Json) =>
-      print(environment(), async function* (client, streams) {
+      printFromNats(environment(), async function* (client, streams) {
         const letter = await showDeadLetter(client, sequence)
         if (letter === undefined) throw new StartupError(missing(sequence))
         const view = viewOf(letter, streams)
@@ -54,7 +53,7 @@ export function addDeadLetterCommands(program: Command, environment: () => Analy
       const ways = [sequences.length > 0, Object.keys(selection).length > 0, all === true].filter(Boolean)
       if (ways.length !== 1) replayCommand.error('expected exactly one of: numbers of dead letters, filters, --all')
       const env = environment()
-      return print(env, async function* (client, streams) {
+      return printFromNats(env, async function* (client, streams) {
         const addresses = new DeadLetterAddresses(env, createCommandLogger('ponix-analytics'))
         const chosen = sequences.map((sequence) => ({ sequence }))
         const letters = chosen.length > 0 ? chosen : select(client, streams, selection)
@@ -104,8 +103,8 @@ function timeOf(text: string): Date {
   )
 }
 
-/** Writes to stdout with back-pressure. A closed pipe (`| head`) ends the work without an error. Logs go to stderr. */
-async function print(
+/** Prints the texts of work that uses NATS. Logs go to stderr. */
+async function printFromNats(
   environment: AnalyticsEnvironment,
   work: (client: NatsClient, streams: EnvelopeStreams) => AsyncIterable<string>,
 ): Promise<void> {
@@ -113,10 +112,7 @@ async function print(
   const client = await connectNats(natsOptions(environment, options))
   try {
     const streams = { raw: environment.PONIX_NATS_RAW_STREAM, processed: environment.PONIX_PROCESSED_ENVELOPES_STREAM }
-    const texts = work(client, streams)
-    await pipeline(Readable.from(texts), process.stdout, { end: false })
-  } catch (error) {
-    if (!(error instanceof Error) || !('code' in error) || error.code !== 'EPIPE') throw error
+    await print(work(client, streams))
   } finally {
     await client.drain()
   }
