@@ -1,0 +1,45 @@
+import type { Decoded } from './codec.ts'
+import type { JsonValue } from './entities.ts'
+import { jsonDifferences, type Difference } from './json-difference.ts'
+
+/** The expected outcome of a codec for one payload. */
+export type SampleExpectation =
+  /** The codec returns one of these results; without `warnings`, it may return any warnings. */
+  | { readonly results: readonly JsonValue[]; readonly warnings?: readonly string[] | undefined }
+  /** The codec fails with a reason that contains each of these texts. */
+  | { readonly errors: readonly string[] }
+
+/** The outcome of a codec for one payload. */
+export type SampleOutcome =
+  | { readonly ok: true; readonly data: Decoded; readonly warnings?: readonly string[] | undefined }
+  | { readonly ok: false; readonly reason: string }
+
+/**
+ * Returns the differences of the expected and the actual outcome; empty if the outcome is as expected. The paths begin with `data`,
+ * `warnings` or `errors`, as the result of a codec does in TS013.
+ */
+export function sampleDifferences(expectation: SampleExpectation, outcome: SampleOutcome): readonly Difference[] {
+  if ('errors' in expectation) return errorDifferences(expectation.errors, outcome)
+  if (!outcome.ok) return [{ path: 'errors', expected: undefined, got: outcome.reason }]
+  const { warnings } = expectation
+  const ofWarnings = warnings === undefined ? [] : jsonDifferences(warnings, outcome.warnings ?? [], 'warnings')
+  return [...dataDifferences(expectation.results, outcome.data), ...ofWarnings]
+}
+
+function errorDifferences(errors: readonly string[], outcome: SampleOutcome): readonly Difference[] {
+  if (outcome.ok) return [{ path: 'data', expected: undefined, got: outcome.data }]
+  const reason = oneLine(outcome.reason)
+  const isExpected = errors.every((text) => reason.includes(oneLine(text)))
+  return isExpected ? [] : [{ path: 'errors', expected: errors, got: outcome.reason }]
+}
+
+/** Returns the differences to the result that the data resembles most. */
+function dataDifferences(results: readonly JsonValue[], data: Decoded): readonly Difference[] {
+  const candidates = results.map((result) => jsonDifferences(result, data, 'data'))
+  return candidates.reduce((best, each) => (each.length < best.length ? each : best), candidates[0] ?? [])
+}
+
+/** Reasons have one line. */
+function oneLine(text: string): string {
+  return text.replaceAll(/\s+/g, ' ').trim()
+}
