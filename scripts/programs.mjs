@@ -6,6 +6,7 @@ export const programs = {
   'ponix-gateway-orchestrator': 'gateway-orchestrator',
   'ponix-analytics': 'analytics',
   'ponix-migrate': 'migrate',
+  'ponix-codec': 'codec',
   'ponix-embedded': 'embedded',
   'ponix-demo': 'demo',
 }

@@ -52,10 +52,10 @@ function decode(codec: Codec, { input }: Example) {
   return result.ok ? { data: result.data, warnings: result.warnings ?? [] } : { errors: [result.reason] }
 }
 
-/** Rounds every number to ten digits: the decimal fraction of an example is not always the double that a formula results in. */
+/** Rounds every number to 12 digits: the decimal fraction of an example is not always the double that a formula results in. */
 function rounded(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value), (_, item: unknown) =>
-    typeof item === 'number' ? Number(item.toPrecision(10)) : item,
+    typeof item === 'number' ? Number(item.toPrecision(12)) : item,
   )
 }
 

@@ -13,6 +13,12 @@ const manifest = z
 const programs = Object.keys(manifest.bin)
 const services = programs.filter((name) => name !== 'ponix-orchestrator')
 
+/** Commands of the programs that do nothing without a command. */
+const COMMANDS: Readonly<Record<string, readonly string[]>> = {
+  'ponix-codec': ['run', 'cayenne_lpp', '--hex', '00'],
+  'ponix-embedded': ['install', 'nats'],
+}
+
 /** The working directory of every program; it stays empty if a program writes nothing. */
 let folder = ''
 beforeAll(async () => {
@@ -70,8 +76,11 @@ describe.concurrent.each(services)('%s', (name) => {
   })
 
   test('R-7 rejects invalid variables with one line each and exit code 2', async () => {
-    const command = name === 'ponix-embedded' ? ['install', 'nats'] : []
-    expect(await run(name, command)).toEqual({ code: 2, stdout: '', stderr: oneLine(name, 'PONIX_LOG_LEVEL="loud"') })
+    expect(await run(name, COMMANDS[name] ?? [])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: oneLine(name, 'PONIX_LOG_LEVEL="loud"'),
+    })
   })
 })
 
@@ -84,6 +93,8 @@ describe.concurrent.each([
   ['ponix-analytics', ['dead-letters', 'show', '1', '2'], 'unexpected argument "2"'],
   ['ponix-migrate', ['up', '--target', 'nonsense'], "option '--target <database>' argument 'nonsense' is invalid"],
   ['ponix-migrate', ['status', 'nonsense'], 'unexpected argument "nonsense"'],
+  ['ponix-codec', ['run', 'cayenne_lpp', 'nonsense'], 'unexpected argument "nonsense"'],
+  ['ponix-codec', ['test', '--nonsense'], "unknown option '--nonsense'"],
   ['ponix-embedded', ['postgres', 'nonsense'], 'unexpected argument "nonsense"'],
   ['ponix-embedded', ['postgres', '--monitoring-port', '1'], "unknown option '--monitoring-port'"],
 ])('%s %j', (name, args, message) => {
