@@ -75,10 +75,12 @@ export async function createAnalytics(parts: AnalyticsParts) {
   const producer = createProducer(nats)
   const lastSeen = new LastSeenRecorder({ store: lastSeenStore, logger })
   const changes = new DeviceChanges(parts)
+  const release = (dataBytes: number): void => pool.release(dataBytes)
   const directory = new DeviceDirectory({ ...parts, cdcAvailable: () => changes.available })
   const processor = new RawEnvelopeProcessor({
     lookUp: (deviceId, signal) => directory.lookUp(deviceId, signal),
     evaluate: (task) => pool.evaluate(task),
+    release,
     now,
     onDeviceWithoutExpression: (id) =>
       logger.warn(
@@ -91,7 +93,6 @@ export async function createAnalytics(parts: AnalyticsParts) {
   const deferred = new DeferredMessages(nats, deferredStream)
   const unknownLog = new DeferralLog(logger, `waiting ${waitMs / 1000} s for unknown devices`)
   const surplusLog = new DeferralLog(logger, 'envelopes beyond the share of their organization are processed later')
-  const release = (dataBytes: number): void => pool.release(dataBytes)
   const onDeferred = (reason: string): void => unknownLog.add(reason)
   const rawParts = { processor, release, producer, rawStream, lastSeen, deferred, onDeferred }
   const scans = new DeferredScans({ ...rawParts, logger })

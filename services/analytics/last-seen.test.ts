@@ -21,8 +21,8 @@ function scene(maxDevices = 100) {
     logger: log.logger,
     maxDevices,
   })
-  const record = (endDeviceId: string, occurredAt: bigint, processedAt = 1_000n): void =>
-    recorder.record({ endDeviceId, occurredAt, processedAt })
+  const record = (endDeviceId: string, receivedAt: bigint, processedAt = 1_000n): void =>
+    recorder.record({ endDeviceId, receivedAt, processedAt })
   return { store, written, log, recorder, record }
 }
 

@@ -1,4 +1,3 @@
-import type { ProcessedEnvelope } from '../../src/domain/entities.ts'
 import { messageOf } from '../../src/domain/errors.ts'
 import { evictOldest } from '../../src/domain/fifo.ts'
 import type { Instant } from '../../src/domain/instant.ts'
@@ -6,7 +5,12 @@ import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { timeoutSignal } from '../../src/runner/timeout-signal.ts'
 
-type SeenEnvelope = Pick<ProcessedEnvelope, 'endDeviceId' | 'occurredAt' | 'processedAt'>
+/** The times of a raw envelope. */
+interface SeenEnvelope {
+  readonly endDeviceId: string
+  readonly receivedAt: Instant
+  readonly processedAt: Instant
+}
 
 export interface LastSeenRecorderParts {
   readonly store: Pick<LastSeenStore, 'record'>
@@ -38,8 +42,8 @@ export class LastSeenRecorder {
   }
 
   /** Buffers the time of a device: that of the receipt, at most that of processing, because a gateway's clock can be ahead. */
-  record({ endDeviceId, occurredAt, processedAt }: SeenEnvelope): void {
-    this.#keep(endDeviceId, occurredAt > processedAt ? processedAt : occurredAt)
+  record({ endDeviceId, receivedAt, processedAt }: SeenEnvelope): void {
+    this.#keep(endDeviceId, receivedAt > processedAt ? processedAt : receivedAt)
     this.#schedule()
   }
 

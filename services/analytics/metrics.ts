@@ -9,6 +9,10 @@ export const analyticsMetrics = {
     name: 'ponix_analytics_processed_total',
     help: 'Raw envelopes converted to processed envelopes and stored in JetStream.',
   }),
+  withoutReadings: new Counter({
+    name: 'ponix_analytics_without_readings_total',
+    help: 'Raw envelopes for which the codec returned an empty list of readings, so that they have no row.',
+  }),
   stored: new Counter({
     name: 'ponix_analytics_stored_total',
     help: 'Processed envelopes stored in ClickHouse.',

@@ -43,10 +43,15 @@ function decode({ processedStream }: ProcessedConsumerParts, delivery: Delivery)
   }
 }
 
+/** Returns the microseconds since the receipt of the raw envelope; a reading of it can be of another time. */
+function sinceReceipt({ occurredAt, receivedAt = occurredAt }: ProcessedEnvelope): bigint {
+  return now() - receivedAt
+}
+
 /** Returns the time in ms since the raw envelope of a processed envelope was received; 0 if it cannot be decoded. */
 export function sinceReceiptMs({ body }: Delivery): number {
   try {
-    return Number((now() - decodeProcessedEnvelope(body).occurredAt) / 1000n)
+    return Number(sinceReceipt(decodeProcessedEnvelope(body)) / 1000n)
   } catch (error) {
     if (!(error instanceof MappingError)) throw error
     return 0
@@ -86,7 +91,7 @@ async function store(
 function resultOf({ envelope }: EnvelopeRow, outcome: RowOutcome | undefined): MessageResult {
   if (outcome?.kind === 'stored') {
     analyticsMetrics.stored.inc()
-    observeDelay('stored', now() - envelope.occurredAt)
+    observeDelay('stored', sinceReceipt(envelope))
     return ACK
   }
   return failed({ ...storageFailure(envelope, outcome), organizationId: envelope.organizationId })

@@ -3,24 +3,21 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { RawEnvelope } from '../../src/domain/entities.ts'
 import { MappingError, PublishError, messageOf } from '../../src/domain/errors.ts'
 import type { Delivery, MessageResult, PulledDelivery } from '../../src/nats/delivery.ts'
-import { originOf, REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
 import type { DeferredMessages } from '../../src/nats/deferred-messages.ts'
-import type { Producer } from '../../src/nats/publisher/producer.ts'
-import { subjectToken, type Stored } from '../../src/nats/publisher/publication.ts'
-import { decodeRawEnvelope, encodeProcessedEnvelope } from '../../src/proto/envelope.ts'
+import { subjectToken } from '../../src/nats/publisher/publication.ts'
+import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
 import type { Admission } from './surplus/admission.ts'
 import type { LastSeenRecorder } from './last-seen.ts'
 import { analyticsMetrics, observeDelay } from './metrics.ts'
-import type { Failure, RawEnvelopeProcessor, RawOutcome, Unknown } from './raw-envelope-processor.ts'
+import { publishReadings, type PublishReadingsParts } from './publish-readings.ts'
+import type { Failure, ProcessedOutcome, RawEnvelopeProcessor, RawOutcome, Unknown } from './raw-envelope-processor.ts'
 import { ACK, failed } from './results.ts'
 import type { SurplusWriter } from './surplus/surplus-writer.ts'
 
-export interface ProcessRawParts {
+export interface ProcessRawParts extends PublishReadingsParts {
   readonly processor: RawEnvelopeProcessor
-  /** Releases the data of a processed envelope. */
+  /** Releases the data of the processed envelopes of a raw envelope. */
   readonly release: (dataBytes: number) => void
-  readonly producer: Producer
-  readonly rawStream: string
   readonly lastSeen: Pick<LastSeenRecorder, 'record'>
 }
 
@@ -46,7 +43,7 @@ export interface RawConsumerParts extends DeferParts {
 const FULL_PAUSE_MS = 100
 
 /**
- * Handles raw envelopes: each is published as a processed envelope, stored to wait for its device, or stored as surplus, before it
+ * Handles raw envelopes: each is published as processed envelopes, one per reading, stored to wait for its device, or stored as surplus, before it
  * is acknowledged. Results are independent promises, so that a slow expression delays no other envelope.
  */
 export function createRawHandler(parts: RawConsumerParts) {
@@ -139,15 +136,31 @@ async function processDecoded(
     const outcome = await parts.processor.process(raw, signal)
     if (outcome.kind === 'deferred') return outcome
     if (outcome.kind !== 'processed') return { ...outcome, organizationId: raw.organizationId }
-    const { duplicate } = await publish(parts, delivery, outcome)
-    parts.lastSeen.record(outcome.envelope)
-    if (duplicate) return undefined
-    analyticsMetrics.processed.inc()
-    observeDelay('processed', outcome.envelope.processedAt - outcome.envelope.occurredAt)
+    await publishOutcome(parts, delivery, raw, outcome)
     return undefined
   } catch (error) {
     return { ...publishFailure(raw, error), organizationId: raw.organizationId }
   }
+}
+
+async function publishOutcome(
+  parts: ProcessRawParts,
+  delivery: Delivery,
+  { endDeviceId, receivedAt }: RawEnvelope,
+  outcome: ProcessedOutcome,
+): Promise<void> {
+  const { envelopes, processedAt, dataBytes } = outcome
+  let wasStored: boolean
+  try {
+    wasStored = await publishReadings(parts, delivery, outcome)
+  } finally {
+    parts.release(dataBytes)
+  }
+  parts.lastSeen.record({ endDeviceId, receivedAt, processedAt })
+  if (envelopes.length === 0) analyticsMetrics.withoutReadings.inc()
+  if (wasStored) return
+  analyticsMetrics.processed.inc()
+  observeDelay('processed', processedAt - receivedAt)
 }
 
 /** Stores an envelope where it waits for its device, so that it does not hold a place of the consumer; never rejects. */
@@ -168,29 +181,6 @@ export async function defer(parts: DeferParts, delivery: Delivery, unknown: Unkn
 /** Returns the subject of deferred envelopes: one per organization, because the limit per subject is its share of the stream. */
 export function deferredSubject(organizationId: string): string {
   return `deferred_envelopes.${subjectToken(organizationId)}`
-}
-
-/**
- * Publishes a processed envelope. The message id is the envelope's position in its stream, so that it is the same on every
- * redelivery. It contains the time because sequences restart when the stream is recreated. A replayed message keeps its first id:
- * an envelope is stored once, even if it is replayed repeatedly.
- */
-async function publish(
-  { producer, rawStream, release }: ProcessRawParts,
-  delivery: Delivery,
-  { envelope, dataBytes }: Extract<RawOutcome, { kind: 'processed' }>,
-): Promise<Stored> {
-  const { stream, streamSequence, storedAtMs } = originOf(delivery, rawStream)
-  try {
-    // No signal, because it would dominate the cost: a publication that is not stored at the end is not acknowledged.
-    return await producer.publish({
-      subject: `processed_envelopes.${subjectToken(envelope.endDeviceId)}`,
-      body: encodeProcessedEnvelope(envelope),
-      messageId: delivery.header(REPLAY_HEADERS.of) ?? `${stream}:${streamSequence}:${storedAtMs}`,
-    })
-  } finally {
-    release(dataBytes)
-  }
 }
 
 function decodingFailure(error: unknown): Failure {

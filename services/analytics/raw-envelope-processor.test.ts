@@ -24,6 +24,7 @@ let now: bigint
 let answer: TaskResult | undefined
 let tasks: Task[]
 let withoutExpression: string[]
+let released: number[]
 let processor: RawEnvelopeProcessor
 
 beforeEach(() => {
@@ -33,12 +34,14 @@ beforeEach(() => {
   answer = undefined
   tasks = []
   withoutExpression = []
+  released = []
   processor = new RawEnvelopeProcessor({
     lookUp: async () => device,
     evaluate: async (task) => {
       tasks.push(task)
       return answer ?? evaluator.evaluate(task.codec.source, task.payload, task.context)
     },
+    release: (dataBytes) => released.push(dataBytes),
     now: () => now,
     onDeviceWithoutExpression: (id) => withoutExpression.push(id),
   })
@@ -52,13 +55,17 @@ describe('P-1: conversion of a raw envelope', () => {
   it('keeps the ids, uses the receipt as occurred_at and adds processed_at', async () => {
     expect(await process()).toEqual({
       kind: 'processed',
-      envelope: {
-        organizationId: 'organization',
-        endDeviceId: 'device',
-        occurredAt: 1_700_000_000_123_456n,
-        processedAt: 1_800_000_000_000_000n,
-        data: { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 },
-      },
+      envelopes: [
+        {
+          organizationId: 'organization',
+          endDeviceId: 'device',
+          occurredAt: 1_700_000_000_123_456n,
+          processedAt: 1_800_000_000_000_000n,
+          data: { temperature_0: 25.5, humidity_1: 65, barometer_2: 1013.3 },
+        },
+      ],
+      isList: false,
+      processedAt: 1_800_000_000_000_000n,
       dataBytes: expect.any(Number),
     })
     expect(tasks).toEqual([
@@ -75,12 +82,12 @@ describe('P-1: conversion of a raw envelope', () => {
     const uplink = { fPort: 2, fCnt: 7, metadata: { rssi: -113 } }
     device = { ...KNOWN, codec: celCodec('{"port": f_port, "rssi": metadata.rssi, "at": received_at}') }
     expect(await process({ uplink })).toMatchObject({
-      envelope: { data: { port: 2, rssi: -113, at: '2023-11-14T22:13:20.123456Z' }, uplink },
+      envelopes: [{ data: { port: 2, rssi: -113, at: '2023-11-14T22:13:20.123456Z' }, uplink }],
     })
   })
 
   it('accepts an empty payload', async () => {
-    expect(await process({ payload: new Uint8Array() })).toMatchObject({ kind: 'processed', envelope: { data: {} } })
+    expect(await process({ payload: new Uint8Array() })).toMatchObject({ kind: 'processed', envelopes: [{ data: {} }] })
   })
 
   it('rejects an envelope of another organization than its device', async () => {
@@ -91,6 +98,46 @@ describe('P-1: conversion of a raw envelope', () => {
         'device device belongs to organization organization, but the envelope names another; check the topic it was published on',
     })
     expect(tasks).toEqual([])
+  })
+})
+
+describe('the readings of a payload', () => {
+  it('are a processed envelope each, with the time of the reading and of the receipt, and all properties', async () => {
+    const uplink = { fPort: 2, metadata: { rssi: -113 } }
+    device = { ...KNOWN, codec: celCodec('[0, 60].map(age, {"age_s": age, "data": {"n": age}})') }
+    const common = { organizationId: 'organization', endDeviceId: 'device', processedAt: now, uplink }
+    expect(await process({ uplink })).toEqual({
+      kind: 'processed',
+      envelopes: [
+        { ...common, occurredAt: 1_700_000_000_123_456n, data: { n: 0 } },
+        { ...common, occurredAt: 1_699_999_940_123_456n, receivedAt: 1_700_000_000_123_456n, data: { n: 60 } },
+      ],
+      isList: true,
+      processedAt: now,
+      dataBytes: expect.any(Number),
+    })
+    expect(released).toEqual([])
+  })
+
+  it('can be none', async () => {
+    device = { ...KNOWN, codec: celCodec('[]') }
+    expect(await process()).toMatchObject({ kind: 'processed', envelopes: [], isList: true })
+  })
+
+  it('make a dead letter with the index of an invalid one, and their data is released', async () => {
+    answer = { ok: true, data: [{ data: {} }, { data: {}, time: 'noon' }], size: 12 }
+    expect(await process()).toEqual({
+      kind: 'dead_letter',
+      cause: 'expression',
+      reason: 'payload conversion of device device: reading 1: time is not RFC 3339: "noon"',
+    })
+    expect(released).toEqual([12])
+  })
+
+  it('have the warnings of the codec', async () => {
+    answer = { ok: true, data: [{ data: {} }, { data: {} }], warnings: ['low battery'], size: 12 }
+    const warnings = ['low battery']
+    expect(await process()).toMatchObject({ envelopes: [{ warnings }, { warnings }] })
   })
 })
 

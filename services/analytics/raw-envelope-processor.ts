@@ -1,6 +1,9 @@
 import type { Task, TaskResult } from '../../src/codecs/pool/evaluation-scheduler.ts'
+import type { Evaluation } from '../../src/codecs/evaluation.ts'
 import { isJsonList, type ProcessedEnvelope, type RawEnvelope } from '../../src/domain/entities.ts'
 import type { Instant } from '../../src/domain/instant.ts'
+import { readingsOf } from '../../src/domain/reading.ts'
+import { boundedWarnings } from '../../src/domain/warnings.ts'
 import type { DeviceLookup } from './device-directory.ts'
 
 /** A metric label. */
@@ -31,9 +34,19 @@ export interface Unknown extends Omit<Failure, 'kind'> {
   readonly organizationId: string
 }
 
+export interface ProcessedOutcome {
+  readonly kind: 'processed'
+  /** One per reading. */
+  readonly envelopes: readonly ProcessedEnvelope[]
+  /** Whether the codec returned a list of readings. */
+  readonly isList: boolean
+  readonly processedAt: Instant
+  /** The size of the data, which the evaluation pool counts until it is released. */
+  readonly dataBytes: number
+}
+
 export type RawOutcome =
-  /** `dataBytes`: the size of the data, which the evaluation pool counts until it is released. */
-  | { readonly kind: 'processed'; readonly envelope: ProcessedEnvelope; readonly dataBytes: number }
+  | ProcessedOutcome
   /** The organization's share of the evaluation is full: the envelope is evaluated later. */
   | { readonly kind: 'deferred' }
   | Unknown
@@ -42,6 +55,8 @@ export type RawOutcome =
 export interface RawEnvelopeProcessorParts {
   lookUp(deviceId: string, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup>
   evaluate(task: Task): Promise<TaskResult>
+  /** Releases the data of an evaluation that is not processed further. */
+  release(dataBytes: number): void
   now(): Instant
   /** Called once per device without an expression. */
   onDeviceWithoutExpression(deviceId: string): void
@@ -63,7 +78,7 @@ export class RawEnvelopeProcessor {
 
   /** Processes an envelope. Rejects if the signal aborts, and for errors unrelated to the envelope. */
   async process(raw: RawEnvelope, signal: AbortSignal): Promise<RawOutcome> {
-    const { endDeviceId: id, organizationId, payload, receivedAt, uplink } = raw
+    const { endDeviceId: id, organizationId, payload } = raw
     const found = this.#parts.lookUp(id, signal)
     const device = found instanceof Promise ? await found : found
     if (device.kind !== 'known') return unknown(raw, device)
@@ -75,10 +90,24 @@ export class RawEnvelopeProcessor {
     this.#withoutExpression.delete(id)
     const result = await this.#parts.evaluate({ organizationId, codec: device.codec, payload, context: raw })
     if (!result.ok) return 'deferred' in result ? DEFERRED : evaluationFailure(id, result.reason)
-    if (isJsonList(result.data)) return evaluationFailure(id, 'the result is a list; expected a map')
-    const times = { occurredAt: receivedAt, processedAt: this.#parts.now() }
-    const envelope = { organizationId, endDeviceId: id, ...times, data: result.data, uplink }
-    return { kind: 'processed', envelope, dataBytes: result.size }
+    return this.#processed(raw, result)
+  }
+
+  #processed(raw: RawEnvelope, { data, size, warnings }: Extract<Evaluation, { ok: true }>): RawOutcome {
+    const { endDeviceId, organizationId, receivedAt, uplink } = raw
+    const result = readingsOf(data, receivedAt)
+    if (!result.ok) {
+      this.#parts.release(size)
+      return evaluationFailure(endDeviceId, result.reason)
+    }
+    const processedAt = this.#parts.now()
+    const common = { organizationId, endDeviceId, processedAt, warnings: boundedWarnings(warnings), uplink }
+    const envelopes = result.readings.map((reading) => ({
+      ...common,
+      ...reading,
+      receivedAt: reading.occurredAt === receivedAt ? undefined : receivedAt,
+    }))
+    return { kind: 'processed', envelopes, isList: isJsonList(data), processedAt, dataBytes: size }
   }
 
   #noExpression(id: string): Failure {

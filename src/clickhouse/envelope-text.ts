@@ -1,5 +1,5 @@
 import { isJsonList, type JsonObject, type JsonValue, type ProcessedEnvelope, type Uplink } from '../domain/entities.ts'
-import { toRfc3339, type Instant } from '../domain/instant.ts'
+import { isStorable, STORABLE_YEARS, toRfc3339, type Instant } from '../domain/instant.ts'
 import { conflictIn } from './json-paths.ts'
 
 /** A row of the table of processed envelopes. */
@@ -12,9 +12,6 @@ export interface EnvelopeRow {
   readonly envelopeId: string
 }
 
-/** Range of DateTime64(6); ClickHouse would silently store the nearest representable time. */
-const FIRST_INSTANT = BigInt(Date.UTC(1900, 0, 1)) * 1000n
-const END_OF_INSTANTS = BigInt(Date.UTC(2300, 0, 1)) * 1000n
 const DATE_LENGTH = 'YYYY-MM-DD'.length
 
 /** Renders the row as one line of JSONEachRow. Throws a RangeError for values that the table cannot store. */
@@ -43,9 +40,10 @@ function uplinkText(uplink: Uplink | undefined): string {
   return `${numbers},"metadata":${toJsonText(metadata)}`
 }
 
+/** Throws a RangeError where ClickHouse would silently store the nearest time that it can represent. */
 function timeText(instant: Instant, column: string): string {
-  if (instant < FIRST_INSTANT || instant >= END_OF_INSTANTS) {
-    throw new RangeError(`${column} is outside the years 1900 to 2299, the range of the table`)
+  if (!isStorable(instant)) {
+    throw new RangeError(`${column} is outside the years ${STORABLE_YEARS}, the range of the table`)
   }
   const text = toRfc3339(instant)
   return `${text.slice(0, DATE_LENGTH)} ${text.slice(DATE_LENGTH + 1, -1)}`

@@ -75,14 +75,18 @@ export interface RawEnvelope {
   readonly uplink?: Uplink | undefined
 }
 
-/** The JSON object that the device's CEL expression returned for the bytes. */
+/** A reading that the device's codec returned for the bytes. */
 export interface ProcessedEnvelope {
   readonly organizationId: string
   readonly endDeviceId: string
-  /** The `receivedAt` of the raw envelope. */
+  /** The time of the reading: the `receivedAt` of the raw envelope unless the codec returned another. */
   readonly occurredAt: Instant
+  /** That of the raw envelope; absent if it is `occurredAt`. The table of processed envelopes does not store it. */
+  readonly receivedAt?: Instant | undefined
   readonly processedAt: Instant
   readonly data: JsonObject
+  /** What the codec warned of (see warnings.ts); absent if nothing. */
+  readonly warnings?: readonly string[] | undefined
   /** The `uplink` of the raw envelope. */
   readonly uplink?: Uplink | undefined
 }

@@ -27,6 +27,15 @@ export function clampInstant(instant: Instant): Instant {
   return instant > LAST ? LAST : instant
 }
 
+/** The years that the table of processed envelopes can store (ClickHouse's DateTime64(6)), and their limits. */
+export const STORABLE_YEARS = '1900 to 2299'
+const FIRST_STORABLE: Instant = BigInt(Date.UTC(1900, 0, 1)) * 1000n
+const END_OF_STORABLE: Instant = BigInt(Date.UTC(2300, 0, 1)) * 1000n
+
+export function isStorable(instant: Instant): boolean {
+  return instant >= FIRST_STORABLE && instant < END_OF_STORABLE
+}
+
 const RFC3339 = /^(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))$/
 
 /** Parses an RFC 3339 time, truncated to microseconds; null if it is invalid. */

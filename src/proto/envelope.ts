@@ -21,7 +21,15 @@ interface UplinkFields {
 
 const RAW_FIELD = { organizationId: 1, endDeviceId: 2, payload: 3, receivedAt: 4 } as const
 const RAW_UPLINK: UplinkFields = { fPort: 5, fCnt: 6, metadata: 7 }
-const FIELD = { endDeviceId: 1, occurredAt: 2, data: 3, processedAt: 4, organizationId: 5 } as const
+const FIELD = {
+  endDeviceId: 1,
+  occurredAt: 2,
+  data: 3,
+  processedAt: 4,
+  organizationId: 5,
+  receivedAt: 9,
+  warnings: 10,
+} as const
 const UPLINK: UplinkFields = { fPort: 6, fCnt: 7, metadata: 8 }
 
 const RAW = {
@@ -38,6 +46,8 @@ const PROCESSED = {
   data: tagOf(FIELD.data, WIRE.bytes),
   processedAt: tagOf(FIELD.processedAt, WIRE.bytes),
   organizationId: tagOf(FIELD.organizationId, WIRE.bytes),
+  receivedAt: tagOf(FIELD.receivedAt, WIRE.bytes),
+  warnings: tagOf(FIELD.warnings, WIRE.bytes),
 } as const
 const UPLINK_TAGS = uplinkTags(UPLINK)
 
@@ -95,17 +105,21 @@ export function encodeProcessedEnvelope(envelope: ProcessedEnvelope): Uint8Array
   writer.close(data).timestamp(FIELD.processedAt, envelope.processedAt)
   writer.string(FIELD.organizationId, envelope.organizationId)
   writeUplink(UPLINK, envelope.uplink)
+  writer.timestamp(FIELD.receivedAt, envelope.receivedAt)
+  if (envelope.warnings !== undefined) for (const warning of envelope.warnings) writer.text(FIELD.warnings, warning)
   return writer.finish()
 }
 
 export function processedEnvelopeToProto(envelope: ProcessedEnvelope): ProtoProcessedEnvelope {
-  const { organizationId, endDeviceId, occurredAt, processedAt, data, uplink } = envelope
+  const { organizationId, endDeviceId, occurredAt, processedAt, receivedAt, data, warnings, uplink } = envelope
   return create(ProcessedEnvelopeSchema, {
     organizationId,
     endDeviceId,
     occurredAt: timestampFromInstant(occurredAt),
     processedAt: timestampFromInstant(processedAt),
+    ...(receivedAt !== undefined && { receivedAt: timestampFromInstant(receivedAt) }),
     data: protoJson(data),
+    ...(warnings !== undefined && { warnings: [...warnings] }),
     ...uplinkToProto(uplink),
   })
 }
@@ -125,6 +139,8 @@ export function decodeProcessedEnvelope(bytes: Uint8Array): ProcessedEnvelope {
   let endDeviceId = ''
   let occurredAt: Instant | undefined
   let processedAt: Instant | undefined
+  let receivedAt: Instant | undefined
+  let warnings: string[] | undefined
   let data: JsonObject = {}
   let uplink: Uplink | undefined
   try {
@@ -135,6 +151,8 @@ export function decodeProcessedEnvelope(bytes: Uint8Array): ProcessedEnvelope {
       else if (tag === PROCESSED.data) data = readStruct(reader)
       else if (tag === PROCESSED.processedAt) processedAt = reader.instant()
       else if (tag === PROCESSED.organizationId) organizationId = reader.string()
+      else if (tag === PROCESSED.receivedAt) receivedAt = reader.instant()
+      else if (tag === PROCESSED.warnings) (warnings ??= []).push(reader.string())
       else uplink = readUplink(UPLINK_TAGS, reader, tag, uplink)
     }
   } catch (error) {
@@ -145,7 +163,9 @@ export function decodeProcessedEnvelope(bytes: Uint8Array): ProcessedEnvelope {
     endDeviceId: requiredId('processed_envelope.end_device_id', endDeviceId),
     occurredAt: required('processed_envelope.occurred_at', occurredAt),
     processedAt: required('processed_envelope.processed_at', processedAt),
+    receivedAt,
     data,
+    warnings,
     uplink,
   }
 }

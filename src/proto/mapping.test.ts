@@ -149,13 +149,17 @@ test('W-2 an envelope without properties of an uplink has no bytes for them', ()
   expect(zero.uplink).toEqual({ fPort: 0, fCnt: 0 })
 })
 
+const warnings = fc.option(fc.array(fc.string(), { minLength: 1 }), { nil: undefined })
+
 test('W-2 a processed envelope round-trips', () => {
   const envelope = fc.record({
     organizationId: id,
     endDeviceId: id,
     occurredAt: instant,
     processedAt: instant,
+    receivedAt: fc.option(instant, { nil: undefined }),
     data: json,
+    warnings,
     uplink,
   })
   fc.assert(
@@ -200,8 +204,9 @@ test.each(['[1]', '"x"', 'null', '{'])('W-2 a gateway with config %s is rejected
 test('W-2 a processed envelope is encoded and decoded as by protobuf-es', () => {
   const properties = fc.option(fc.record({ fPort: uint32, fCnt: uint32, metadata: plainJson }), { nil: undefined })
   fc.assert(
-    fc.property(id, instant, plainJson, properties, (endDeviceId, at, value, more) => {
-      const ours = { organizationId: 'o', endDeviceId, occurredAt: at, processedAt: at, data: value, uplink: more }
+    fc.property(id, instant, plainJson, properties, warnings, (endDeviceId, at, value, more, warned) => {
+      const times = { occurredAt: at, processedAt: at, receivedAt: more === undefined ? undefined : at }
+      const ours = { organizationId: 'o', endDeviceId, ...times, data: value, warnings: warned, uplink: more }
       const theirs = fromBinary(ProcessedEnvelopeSchema, encodeProcessedEnvelope(ours))
       expect(theirs).toMatchObject({ organizationId: 'o', endDeviceId, data: value })
       expect(instantFromTimestamp(theirs.processedAt ?? timestampFromInstant(0n))).toBe(at)

@@ -121,9 +121,9 @@ describe('P-4: the conversion of results to JSON', () => {
   })
 
   it.each([
-    ['size(input)', 'the result is of type int; expected a map'],
-    ['[1, 2].map(x, x)', 'the result is of type list; expected a map'],
-    ['timestamp(0)', 'the result is of type google.protobuf.Timestamp; expected a map'],
+    ['size(input)', 'the result is of type int; expected a map or a list of readings'],
+    ['timestamp(0)', 'the result is of type google.protobuf.Timestamp; expected a map or a list of readings'],
+    ['[{"data": {"a": 1.0 / 0.0}}]', '[0].data.a is Infinity, which JSON cannot represent'],
     ['{"a": [1.0, 0.0 / 0.0]}', 'a[1] is NaN, which JSON cannot represent'],
     ['{"a": {"b": 1.0 / 0.0}}', 'a.b is Infinity, which JSON cannot represent'],
     ['{"a": -1.0 / 0.0}', 'a is -Infinity, which JSON cannot represent'],
@@ -140,6 +140,17 @@ describe('P-4: the conversion of results to JSON', () => {
     ['{"a": "x".matches("(")}', 'line 1, column'],
   ])('rejects %s', (source, reason) => {
     expect(reasonOf(source)).toContain(reason)
+  })
+
+  it('converts a list of readings', () => {
+    const source = '[0, 60].map(age, {"age_s": age, "data": {"n": age + 1}})'
+    expect(dataOf(source)).toEqual([
+      { age_s: 0, data: { n: 1 } },
+      { age_s: 60, data: { n: 61 } },
+    ])
+    expect(dataOf('[{"time": timestamp(1700000000), "data": {}}]')).toEqual([
+      { time: '2023-11-14T22:13:20Z', data: {} },
+    ])
   })
 
   it('reports the reason for a payload that is not Cayenne LPP', () => {

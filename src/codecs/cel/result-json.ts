@@ -1,6 +1,16 @@
 import { isMessage, toJson, type Message } from '@bufbuild/protobuf'
 import { DurationSchema, TimestampSchema } from '@bufbuild/protobuf/wkt'
-import { celType, isCelList, isCelMap, isCelType, isCelUint, type CelMap, type CelValue } from '@bufbuild/cel'
+import {
+  celType,
+  isCelList,
+  isCelMap,
+  isCelType,
+  isCelUint,
+  type CelList,
+  type CelMap,
+  type CelValue,
+} from '@bufbuild/cel'
+import type { Decoded } from '../../domain/codec.ts'
 import type { JsonObject, JsonValue } from '../../domain/entities.ts'
 
 /** The maximum nesting of maps and lists in a result. Each level takes three messages of a protobuf Struct, and readers allow 100. */
@@ -16,14 +26,15 @@ class ResultError extends Error {
 }
 
 /**
- * Converts a CEL map to JSON: int and uint → number, beyond 2^53 string; finite double → number; bytes → base64; timestamp →
+ * Converts a CEL map, or a list, to JSON: int and uint → number, beyond 2^53 string; finite double → number; bytes → base64; timestamp →
  * RFC 3339; duration → seconds (`"1.5s"`); map keys → strings. Throws a ResultError for everything else. `size` is the
  * approximate number of JSON bytes.
  */
-export function resultToJson(value: CelValue): { readonly data: JsonObject; readonly size: number } {
-  if (!isCelMap(value)) throw new ResultError(`the result is of type ${celType(value).name}; expected a map`)
+export function resultToJson(value: CelValue): { readonly data: Decoded; readonly size: number } {
   const writer = new Writer()
-  return { data: writer.map(value, '', 0), size: writer.size }
+  if (isCelMap(value)) return { data: writer.map(value, '', 0), size: writer.size }
+  if (isCelList(value)) return { data: writer.list(value, '', 0), size: writer.size }
+  throw new ResultError(`the result is of type ${celType(value).name}; expected a map or a list of readings`)
 }
 
 class Writer {
@@ -40,6 +51,11 @@ class Writer {
       entries.set(key, this.#value(value, inner, depth + 1))
     }
     return Object.fromEntries(entries)
+  }
+
+  list(list: CelList, path: string, depth: number): readonly JsonValue[] {
+    requireDepth(path, depth)
+    return Array.from(list, (element, index) => this.#value(element, `${path}[${index}]`, depth + 1))
   }
 
   #value(value: CelValue, path: string, depth: number): JsonValue {
@@ -61,10 +77,7 @@ class Writer {
       this.#spend((value.length * 4) / 3)
       return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')
     }
-    if (isCelList(value)) {
-      requireDepth(path, depth)
-      return Array.from(value, (element, index) => this.#value(element, `${path}[${index}]`, depth + 1))
-    }
+    if (isCelList(value)) return this.list(value, path, depth)
     if (isCelType(value)) throw new ResultError(`${path} is the type ${value.name}, which has no JSON form`)
     return message(value.message, path)
   }

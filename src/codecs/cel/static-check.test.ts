@@ -67,8 +67,9 @@ describe('P-3: the static check of an expression', () => {
     ['25', 1, 1, 'must be a map'],
     ['input', 1, 1, 'must be a map'],
     ['size(input) > 1 ? {} : [1]', 1, 24, 'must be a map'],
-    ['size(input)', 1, 1, 'the result must be a map such as {"temperature": 21.5}, not int'],
-    ['[1].map(x, x)', 1, 4, 'must be a map'],
+    ['size(input)', 1, 1, 'the result must be a map such as {"temperature": 21.5} or a list of readings, not int'],
+    ['[1]', 1, 1, 'the result must be a map such as {"temperature": 21.5} or a list of readings, not list(int)'],
+    ['["a"]', 1, 1, 'not list(string)'],
     ['{"n": int(input)}', 1, 7, 'int(bytes) does not exist; read numbers with uint8(b, index), int16be(b, index)'],
     ['{"n": input.map(x, x)}', 1, 7, 'bytes cannot be iterated, only a list or a map'],
     ['{"n": double(f_port) + 1}', 1, 21, 'double + int does not exist; convert one side, such as int with double(…)'],
@@ -87,6 +88,16 @@ describe('P-3: the static check of an expression', () => {
   ])('rejects %s', (source, line, column, message) => {
     const result = checker.check(source)
     expect(result).toEqual({ ok: false, line, column, message: expect.stringContaining(message) })
+  })
+
+  it.each([
+    '[{"data": {}}]',
+    '[]',
+    '[1].map(x, {"data": {"n": x}})',
+    'f_port == 1 ? {} : [{"data": {}}]',
+    '[metadata]',
+  ])('accepts the result %s, which can be readings', (source) => {
+    expect(checker.check(source)).toEqual({ ok: true })
   })
 
   it('accepts 4096 bytes of UTF-8 and rejects 4097', () => {

@@ -24,17 +24,26 @@ type Scope = ReadonlyMap<string, CelType>
 export function checkTypes(root: Expr): void {
   const types = new Map<bigint, CelType>()
   new TypeChecker(types).typeOf(root, new Map())
-  requireMapType(root, types)
+  requireResultType(root, types)
 }
 
-function requireMapType(expr: Expr | undefined, types: ReadonlyMap<bigint, CelType>): void {
+/** Requires a map, or a list of readings, which are maps. */
+function requireResultType(expr: Expr | undefined, types: ReadonlyMap<bigint, CelType>): void {
   if (expr === undefined) return
   const { exprKind } = expr
   if (exprKind.case === 'callExpr' && exprKind.value.function === '_?_:_')
-    return exprKind.value.args.slice(1).forEach((branch) => requireMapType(branch, types))
+    return exprKind.value.args.slice(1).forEach((branch) => requireResultType(branch, types))
   const type = types.get(expr.id) ?? DYN
-  if (isUnknown(type) || type.kind === 'map') return
-  throw new CheckError(expr.id, `the result must be a map such as {"temperature": 21.5}, not ${type.name}`)
+  if (isMapOrUnknown(type) || (type.kind === 'list' && isMapOrUnknown(type.element))) return
+  const name = type.kind === 'list' ? `list(${type.element.name})` : type.name
+  throw new CheckError(
+    expr.id,
+    `the result must be a map such as {"temperature": 21.5} or a list of readings, not ${name}`,
+  )
+}
+
+function isMapOrUnknown(type: CelType): boolean {
+  return isUnknown(type) || type.kind === 'map'
 }
 
 class TypeChecker {

@@ -39,9 +39,11 @@ export function rawRig({
   const { logger, ...log } = probeLog()
   /** The sizes of the data that were released. */
   const released: number[] = []
+  const release = (dataBytes: number): void => void released.push(dataBytes)
   const processor = new RawEnvelopeProcessor({
     lookUp: async (id) => ({ kind: 'known', organizationId: organizationOf(id), codec: celCodec(id) }),
     evaluate,
+    release,
     now: () => 1n,
     onDeviceWithoutExpression: () => {},
   })
@@ -59,7 +61,7 @@ export function rawRig({
   const surplus = new SurplusWriter({ queue, onStored: (organizationId) => drain.add(organizationId) })
   const parts: RawConsumerParts = {
     processor,
-    release: (dataBytes) => released.push(dataBytes),
+    release,
     producer,
     rawStream: RAW,
     lastSeen: { record: () => {} },

@@ -46,7 +46,7 @@ export type EndDevice = Message<"ponix.end_device.v1.EndDevice"> & {
   updatedAt?: Timestamp | undefined;
 
   /**
-   * CEL: `input` holds the payload's bytes, the result must be a map.
+   * CEL: `input` holds the payload's bytes, the result must be a map or a list of readings.
    *
    * @generated from field: string payload_conversion = 6;
    */

@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file ponix/envelope/v1/envelope.proto.
  */
 export const file_ponix_envelope_v1_envelope: GenFile = /*@__PURE__*/
-  fileDesc("CiBwb25peC9lbnZlbG9wZS92MS9lbnZlbG9wZS5wcm90bxIRcG9uaXguZW52ZWxvcGUudjEi6AEKC1Jhd0VudmVsb3BlEhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCRIVCg1lbmRfZGV2aWNlX2lkGAIgASgJEg8KB3BheWxvYWQYAyABKAwSLwoLcmVjZWl2ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKBmZfcG9ydBgFIAEoDUgAiAEBEhIKBWZfY250GAYgASgNSAGIAQESKQoIbWV0YWRhdGEYByABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0QgkKB19mX3BvcnRCCAoGX2ZfY250IrYCChFQcm9jZXNzZWRFbnZlbG9wZRIVCg1lbmRfZGV2aWNlX2lkGAEgASgJEi8KC29jY3VycmVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgRkYXRhGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIwCgxwcm9jZXNzZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD29yZ2FuaXphdGlvbl9pZBgFIAEoCRITCgZmX3BvcnQYBiABKA1IAIgBARISCgVmX2NudBgHIAEoDUgBiAEBEikKCG1ldGFkYXRhGAggASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEIJCgdfZl9wb3J0QggKBl9mX2NudGIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiBwb25peC9lbnZlbG9wZS92MS9lbnZlbG9wZS5wcm90bxIRcG9uaXguZW52ZWxvcGUudjEi6AEKC1Jhd0VudmVsb3BlEhcKD29yZ2FuaXphdGlvbl9pZBgBIAEoCRIVCg1lbmRfZGV2aWNlX2lkGAIgASgJEg8KB3BheWxvYWQYAyABKAwSLwoLcmVjZWl2ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKBmZfcG9ydBgFIAEoDUgAiAEBEhIKBWZfY250GAYgASgNSAGIAQESKQoIbWV0YWRhdGEYByABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0QgkKB19mX3BvcnRCCAoGX2ZfY250IvkCChFQcm9jZXNzZWRFbnZlbG9wZRIVCg1lbmRfZGV2aWNlX2lkGAEgASgJEi8KC29jY3VycmVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgRkYXRhGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIwCgxwcm9jZXNzZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD29yZ2FuaXphdGlvbl9pZBgFIAEoCRITCgZmX3BvcnQYBiABKA1IAIgBARISCgVmX2NudBgHIAEoDUgBiAEBEikKCG1ldGFkYXRhGAggASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIvCgtyZWNlaXZlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoId2FybmluZ3MYCiADKAlCCQoHX2ZfcG9ydEIICgZfZl9jbnRiBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * A device's bytes as a gateway received them.
@@ -68,7 +68,7 @@ export const RawEnvelopeSchema: GenMessage<RawEnvelope> = /*@__PURE__*/
   messageDesc(file_ponix_envelope_v1_envelope, 0);
 
 /**
- * The JSON object that the device's CEL expression made of the bytes.
+ * A JSON object that the device's codec made of the bytes; a codec can make several of one raw envelope.
  *
  * @generated from message ponix.envelope.v1.ProcessedEnvelope
  */
@@ -79,7 +79,7 @@ export type ProcessedEnvelope = Message<"ponix.envelope.v1.ProcessedEnvelope"> &
   endDeviceId: string;
 
   /**
-   * The received_at of the raw envelope.
+   * The time of the reading: the received_at of the raw envelope unless the codec returns another.
    *
    * @generated from field: google.protobuf.Timestamp occurred_at = 2;
    */
@@ -116,6 +116,20 @@ export type ProcessedEnvelope = Message<"ponix.envelope.v1.ProcessedEnvelope"> &
    * @generated from field: google.protobuf.Struct metadata = 8;
    */
   metadata?: JsonObject | undefined;
+
+  /**
+   * That of the raw envelope; absent if occurred_at is the same, and in the answers of TelemetryService.
+   *
+   * @generated from field: google.protobuf.Timestamp received_at = 9;
+   */
+  receivedAt?: Timestamp | undefined;
+
+  /**
+   * What the codec warned of: at most 32, of at most 500 characters.
+   *
+   * @generated from field: repeated string warnings = 10;
+   */
+  warnings: string[];
 };
 
 /**
