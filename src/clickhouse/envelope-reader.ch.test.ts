@@ -143,9 +143,13 @@ describe.each([
     expect(new Set(seen.map(({ envelopeId }) => envelopeId)).size).toBe(seen.length)
   })
 
-  test('B-7: of one moment are ordered by their stream sequence as a number, in every page', async () => {
+  test.each([
+    ['', ''],
+    [' as readings of lists', '#1'],
+  ])('B-7: of one moment are ordered by their stream sequence as a number, in every page%s', async (_what, end) => {
     const moment = { occurredAt: start, processedAt: start }
-    await write(...[9, 100, 10, 8].map((n) => row(n, { n }, moment)))
+    const rows = [9, 100, 10, 8].map((n) => row(n, { n }, moment))
+    await write(...rows.map(({ envelope, envelopeId }) => ({ envelope, envelopeId: `${envelopeId}${end}` })))
     expect(await data(query, { limit: 1 })).toEqual([{ n: 100 }])
     const seen: StoredEnvelope[] = []
     for (let page = await read(query, { limit: 1 }); page[0] !== undefined;) {

@@ -149,9 +149,12 @@ function conditionsOf({ organizationId, endDeviceId, from, to }: TelemetryQuery,
   return { conditions, parameters }
 }
 
-/** Returns the stream sequence in an envelope id, `{stream}:{sequence}` or `{stream}:{sequence}:{stored at}`; 0 in another id. */
+/**
+ * Returns the stream sequence in an envelope id, `{stream}:{sequence}` or `{stream}:{sequence}:{stored at}`, the latter with
+ * `#{index of the reading}` if its payload has a list of them; 0 in another id.
+ */
 function sequenceIn(envelopeId: string): string {
-  return String.raw`toUInt64OrZero(extract(${envelopeId}, ':(\\d+)(?::\\d+)?$'))`
+  return String.raw`toUInt64OrZero(extract(${envelopeId}, ':(\\d+)(?::\\d+)?(?:#\\d+)?$'))`
 }
 
 function time(parameter: string): string {

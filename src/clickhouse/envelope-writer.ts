@@ -4,6 +4,7 @@ import type { ClickHouse } from './connection.ts'
 import { deviceKey, DeviceQuarantine } from './device-quarantine.ts'
 import { insertTexts, missingRows, type RowText } from './envelope-insert.ts'
 import { toRowText, type EnvelopeRow } from './envelope-text.ts'
+import { inMonths, MAX_MONTHS, monthOf } from './partitions.ts'
 import { classifyInsertError, rejectionReason, type InsertErrorClass } from './insert-error.ts'
 
 export type RowOutcome =
@@ -15,7 +16,7 @@ export type RowOutcome =
 
 export interface ProcessedEnvelopeWriter {
   /**
-   * Stores the rows durably, with one insert unless they are large, and returns an outcome per row. Rows written again, in the same
+   * Stores the rows durably, with one insert unless they are large or of many months, and returns an outcome per row. Rows written again, in the same
    * batch or another, appear once. Throws {@link ClickHouseUnavailable} when ClickHouse does not accept inserts, and the signal's
    * reason when it aborts; retrying the same rows is safe in both cases.
    */
@@ -77,17 +78,21 @@ class Batch {
   /** Renders the selected rows, an insert at a time. Rejects those that the table cannot store. */
   *#inserts(selects: (row: EnvelopeRow) => boolean): Generator<readonly RowText[], void, undefined> {
     const budget = new ByteBudget(INSERT_LIMITS)
+    const months = new Set<number>()
     let texts: RowText[] = []
-    for (const [index, row] of this.#rows.entries()) {
+    for (const [index, row] of inMonths(this.#rows)) {
       const text = selects(row) ? this.#render(index, row) : undefined
       if (text === undefined) continue
       const bytes = Buffer.byteLength(text)
-      if (!budget.fits(bytes)) {
+      const month = monthOf(row)
+      if (!budget.fits(bytes) || (months.size >= MAX_MONTHS && !months.has(month))) {
         yield texts
         texts = []
         budget.clear()
+        months.clear()
       }
       budget.add(bytes)
+      months.add(month)
       texts.push({ index, row, text })
     }
     if (texts.length > 0) yield texts
