@@ -173,6 +173,12 @@ describe.each([
   })
 })
 
+test('envelopes have the warnings of their codec', async () => {
+  const { envelope, envelopeId } = row(0)
+  await write({ envelope: { ...envelope, warnings: ['low battery'] }, envelopeId }, row(1))
+  expect((await read(DEVICE)).map(({ envelope: { warnings } }) => warnings)).toEqual([undefined, ['low battery']])
+})
+
 test('envelopes of one moment with ids that contain no sequence are ordered by the id', async () => {
   const ids = ['b', 'other:text', 'raw_envelopes:1', '']
   await write(...ids.map((envelopeId) => ({ ...row(0), envelopeId })))

@@ -100,9 +100,8 @@ export function envelopeQuery(query: TelemetryQuery, range: TelemetryRange) {
   })
   const columns = ['toUnixTimestamp64Micro(occurred_at)', 'toUnixTimestamp64Micro(processed_at)']
   const uplink = query.withUplink ? ['f_port', 'f_cnt', 'metadata'] : ['NULL', 'NULL', 'NULL']
-  const select = [...columns, 'end_device_id', 'identity', ...uplink, ...(data.length === 0 ? ['data'] : data)].join(
-    ', ',
-  )
+  const fields = data.length === 0 ? ['data'] : data
+  const select = [...columns, 'end_device_id', 'identity', 'warnings', ...uplink, ...fields].join(', ')
   const inOrder = query.endDeviceId !== null
   const clauses = [
     `SELECT ${select} FROM processed_envelope_rows${inOrder ? '' : ' FINAL'}`,
@@ -174,20 +173,22 @@ function subObject(path: string): string {
 
 type Row = readonly [
   ...ids: [occurredAt: string, processedAt: string, device: string, envelopeId: string],
+  warnings: readonly string[],
   ...uplink: [fPort: number | null, fCnt: number | null, metadata: JsonObject | null],
   ...data: JsonValue[],
 ]
 
 function storedEnvelope({ organizationId, fieldPaths }: TelemetryQuery, line: string): StoredEnvelope {
   const row: Row = JSON.parse(line)
-  const [occurredAt, processedAt, endDeviceId, envelopeId, fPort, fCnt, metadata, ...columns] = row
+  const [occurredAt, processedAt, endDeviceId, envelopeId, warnings, fPort, fCnt, metadata, ...columns] = row
   const data =
     fieldPaths.length === 0
       ? objectOrEmpty(columns[0])
       : nested(fieldPaths.map((path, index) => [path, valueOf(columns[2 * index], columns[2 * index + 1])]))
   const times = { occurredAt: BigInt(occurredAt), processedAt: BigInt(processedAt) }
   const uplink = uplinkOf(fPort, fCnt, metadata)
-  return { envelope: { organizationId, endDeviceId, ...times, data, ...(uplink && { uplink }) }, envelopeId }
+  const more = { ...(warnings.length > 0 && { warnings }), ...(uplink && { uplink }) }
+  return { envelope: { organizationId, endDeviceId, ...times, data, ...more }, envelopeId }
 }
 
 /** A JSON column cannot distinguish an empty object from an absent one. */

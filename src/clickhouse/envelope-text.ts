@@ -16,13 +16,14 @@ const DATE_LENGTH = 'YYYY-MM-DD'.length
 
 /** Renders the row as one line of JSONEachRow. Throws a RangeError for values that the table cannot store. */
 export function toRowText({ envelope, envelopeId }: EnvelopeRow): string {
-  const { organizationId, endDeviceId, occurredAt, processedAt, data, uplink } = envelope
+  const { organizationId, endDeviceId, occurredAt, processedAt, data, warnings, uplink } = envelope
   assertStorable('data', data)
   const ids = `{"organization_id":${JSON.stringify(organizationId)},"end_device_id":${JSON.stringify(endDeviceId)}`
   const occurred = timeText(occurredAt, 'occurred_at')
   const processed = timeText(processedAt, 'processed_at')
   const times = `,"occurred_at":"${occurred}","processed_at":"${processed}"`
-  return `${ids}${times},"identity":${JSON.stringify(envelopeId)},"data":${toJsonText(data)}${uplinkText(uplink)}}\n`
+  const warned = warnings === undefined ? '' : `,"warnings":${JSON.stringify(warnings)}`
+  return `${ids}${times},"identity":${JSON.stringify(envelopeId)},"data":${toJsonText(data)}${warned}${uplinkText(uplink)}}\n`
 }
 
 function assertStorable(column: string, object: JsonObject): void {

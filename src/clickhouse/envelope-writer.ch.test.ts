@@ -46,10 +46,13 @@ async function curl(sql: string): Promise<string> {
 
 describe('P-8: the envelope writer', () => {
   test('stores all columns with microseconds', async () => {
-    expect(await writer.write([row(6)], signal)).toEqual([{ kind: 'stored' }])
+    const { envelope, envelopeId } = row(6)
+    const warned = { envelopeId, envelope: { ...envelope, warnings: ['low battery', 'say "hi"'] } }
+    expect(await writer.write([warned], signal)).toEqual([{ kind: 'stored' }])
     expect(await curl('SELECT * FROM processed_envelopes FORMAT JSONEachRow')).toBe(
       '{"organization_id":"org","end_device_id":"device","occurred_at":"2026-01-02 03:04:05.000006",' +
-        '"processed_at":"2026-01-02 03:04:05.000015","data":{"temperature_0":25.5},"f_port":null,"f_cnt":null,"metadata":{}}\n',
+        '"processed_at":"2026-01-02 03:04:05.000015","data":{"temperature_0":25.5},"f_port":null,"f_cnt":null,"metadata":{},' +
+        '"warnings":["low battery","say \\"hi\\""]}\n',
     )
   })
 

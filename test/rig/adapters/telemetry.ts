@@ -113,7 +113,7 @@ export class TestTelemetry implements AsyncDisposable {
     await this.#database.clickhouse.client.command({
       query: `CREATE VIEW processed_envelope_rows AS SELECT toString(max(cityHash64(number))) AS organization_id,
         '${this.deviceId}' AS end_device_id, now64(6, 'UTC') AS occurred_at, occurred_at AS processed_at, '' AS identity,
-        '{}'::JSON AS data, NULL AS f_port, NULL AS f_cnt, data AS metadata FROM numbers(1000000000000)`,
+        '{}'::JSON AS data, NULL AS f_port, NULL AS f_cnt, data AS metadata, []::Array(String) AS warnings FROM numbers(1000000000000)`,
     })
   }
 
