@@ -54,6 +54,7 @@ export async function openClients(environment: AnalyticsEnvironment, logger: Log
   await ensureStreams(nats, streamsOf(environment))
   return {
     nats,
+    clickhouse,
     endDevices: new PostgresEndDeviceRepository(database),
     organizations: new PostgresOrganizationRepository(database),
     capture: new PostgresCaptureActivity(database, environment.PONIX_CDC_SLOT_NAME),

@@ -5,13 +5,17 @@ import { createAnalytics } from './analytics.ts'
 import { openClients, analyticsEnvironment, type AnalyticsEnvironment } from './clients.ts'
 import { addDeadLetterCommands } from './dead-letter-commands.ts'
 import { observePool } from './metrics.ts'
+import { addPurgeCommand } from './purge/purge-command.ts'
 
 await runProgram({
   name: 'ponix-analytics',
   description: 'Converts the payloads of devices to JSON and writes the JSON to ClickHouse.',
   environment: analyticsEnvironment,
   run: runAnalytics,
-  addCommands: addDeadLetterCommands,
+  addCommands(program, environment) {
+    addDeadLetterCommands(program, environment)
+    addPurgeCommand(program, environment)
+  },
 })
 
 async function runAnalytics(environment: AnalyticsEnvironment): Promise<never> {

@@ -4,7 +4,8 @@ import { PublishError, messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
 import { type Delivery, type EncodedDelivery, Headers } from './delivery.ts'
 import { subjectToken } from './publisher/publication.ts'
-import { isLimit, NANOS_PER_MS } from './streams.ts'
+import { deleteMessage, findMessage } from './stored-messages.ts'
+import { infoOf, isLimit, NANOS_PER_MS } from './streams.ts'
 
 /** The parts of a message that a bundle contains. */
 type BundledMessage = Pick<EncodedDelivery, 'subject' | 'body' | 'streamSequence' | 'storedAtMs' | 'headerBlock'>
@@ -76,6 +77,38 @@ export class BundleQueue {
     const consumer = await this.#consumerOf(owner)
     const message = await consumer.next({ expires: TAKE_WAIT_MS })
     return message === null ? undefined : takenBundle(message, this.#options.decode(message.data).map(deliveryOf))
+  }
+
+  /**
+   * Removes messages from the bundles that exist now, whether or not they are taken: `isRemoved` selects them. A bundle with other messages
+   * is stored again without the removed ones before it is deleted, so a crash in between leaves the others twice, with the same positions.
+   * Rejects as `add` does.
+   */
+  async removeMessages(isRemoved: (message: BundledMessage) => boolean): Promise<void> {
+    const { stream, prefix } = this.#options
+    for await (const { sequence, subject, body } of this.#bundles()) {
+      const messages = this.#options.decode(body)
+      const kept = messages.filter((message) => !isRemoved(message))
+      if (kept.length === messages.length) continue
+      if (kept.length > 0) await this.add(subject.slice(prefix.length + 1), kept)
+      await deleteMessage(this.#client, stream, sequence)
+    }
+  }
+
+  /** Yields the messages of all bundles that exist now. */
+  async *messages(): AsyncGenerator<BundledMessage> {
+    for await (const { body } of this.#bundles()) yield* this.#options.decode(body)
+  }
+
+  async *#bundles(): AsyncGenerator<{ sequence: number; subject: string; body: Uint8Array }> {
+    const { stream } = this.#options
+    const newest = (await infoOf(this.#client, stream))?.state.last_seq ?? 0
+    for (let next = 1; next <= newest;) {
+      const found = await findMessage(this.#client, stream, { seq: next, next_by_subj: this.#subjectOf('*') })
+      if (found === undefined || found.seq > newest) return
+      yield { sequence: found.seq, subject: found.subject, body: found.data }
+      next = found.seq + 1
+    }
   }
 
   async #consumerOf(owner: string): Promise<Consumer> {

@@ -54,6 +54,12 @@ const RECORD: Statement = {
       WHERE end_device_last_seen.last_seen_at < excluded.last_seen_at OR end_device_last_seen.last_seen_at > now()`,
 }
 
+/** Without an organization, of any. A device that is deleted has no such row. */
+const LAST_SEEN_OF = `FROM end_device_last_seen WHERE end_device_id = $1 AND ($2::text IS NULL OR EXISTS
+  (SELECT FROM end_devices WHERE device_id = end_device_id AND organization_id = $2))`
+const HAS_LAST_SEEN: Statement = { name: 'has_last_seen', text: `SELECT 1 ${LAST_SEEN_OF}` }
+const FORGET_LAST_SEEN: Statement = { name: 'forget_last_seen', text: `DELETE ${LAST_SEEN_OF}` }
+
 const ACTIVE_ORGANIZATIONS: Statement = {
   name: 'active_organizations',
   text: `SELECT DISTINCT organization_id FROM end_device_last_seen JOIN end_devices ON device_id = end_device_id
@@ -74,6 +80,16 @@ export class PostgresLastSeenStore {
   async record(seen: ReadonlyMap<string, Instant>, options?: CallOptions): Promise<void> {
     const instants = [...seen.values()].map((instant) => toRfc3339(instant))
     await this.#database.query(RECORD, [[...seen.keys()], instants], options)
+  }
+
+  /** Returns whether a device has a stored time; with an organization, only if it belongs to it. */
+  async has(deviceId: string, organizationId?: string): Promise<boolean> {
+    return (await this.#database.query(HAS_LAST_SEEN, [deviceId, organizationId ?? null])).length > 0
+  }
+
+  /** Deletes the time of a device; with an organization, only if the device belongs to it. */
+  async forget(deviceId: string, organizationId?: string): Promise<void> {
+    await this.#database.query(FORGET_LAST_SEEN, [deviceId, organizationId ?? null])
   }
 
   /** Returns whether devices of more than one organization were seen in the last `ms`. Rejects as repositories do. */
