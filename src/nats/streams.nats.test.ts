@@ -13,6 +13,21 @@ const streams = streamsOf({
 })
 
 describe('the declaration of streams', () => {
+  test('raw envelopes, processed envelopes and dead letters can have age limits of their own', () => {
+    const age = { PONIX_NATS_STREAM_MAX_AGE_MS: 60_000, PONIX_NATS_RAW_MAX_AGE_MS: 1000 }
+    const ages = (more: object): readonly (readonly [string, number | undefined])[] =>
+      streamsOf({ ...STREAM_ENVIRONMENT, ...age, ...more }).map(({ name, maxAgeMs }) => [name, maxAgeMs])
+    const common = [
+      ['gateways', 60_000],
+      ['deferred_envelopes', undefined],
+      ['surplus_envelopes', undefined],
+    ]
+    const [raw, month] = [['raw_envelopes', 1000], 30 * 24 * 3600 * 1000]
+    expect(ages({})).toEqual([raw, ['processed_envelopes', 60_000], ...common, ['dead_letters', month]])
+    const own = { PONIX_NATS_PROCESSED_MAX_AGE_MS: 0, PONIX_NATS_DEAD_LETTERS_MAX_AGE_MS: 2000 }
+    expect(ages(own)).toEqual([raw, ['processed_envelopes', 0], ...common, ['dead_letters', 2000]])
+  })
+
   test('N-1 W-1 creates the six streams with subjects, limits and file storage; a second call changes nothing', async () => {
     await using server = await startNats()
     await using client = await connectTo(server.url)

@@ -38,14 +38,17 @@ type StreamEnvironment = Omit<
   'PONIX_NATS_URL' | 'PONIX_NATS_BATCH_SIZE' | 'PONIX_NATS_BATCH_WAIT_MS' | 'PONIX_DEAD_LETTER_QUOTA'
 >
 
-/** Returns the six streams of the platform. Dead letters are kept for at least 30 days. */
+/** Returns the six streams of the platform. Dead letters are kept for at least 30 days unless they have an age limit of their own. */
 export function streamsOf(environment: StreamEnvironment): readonly StreamDefinition[] {
   const maxAgeMs = environment.PONIX_NATS_STREAM_MAX_AGE_MS
+  const { PONIX_NATS_RAW_MAX_AGE_MS: rawAgeMs = maxAgeMs } = environment
+  const { PONIX_NATS_PROCESSED_MAX_AGE_MS: processedAgeMs = maxAgeMs } = environment
+  const { PONIX_PROCESSED_ENVELOPES_STREAM: processedStream } = environment
   const duplicateWindowMs = environment.PONIX_NATS_DUPLICATE_WINDOW_MS
   const limits = { maxAgeMs, maxBytes: environment.PONIX_NATS_STREAM_MAX_BYTES, duplicateWindowMs }
   return [
-    { ...limits, name: environment.PONIX_NATS_RAW_STREAM, subjects: ['raw_envelopes.>'] },
-    { ...limits, name: environment.PONIX_PROCESSED_ENVELOPES_STREAM, subjects: ['processed_envelopes.>'] },
+    { ...limits, maxAgeMs: rawAgeMs, name: environment.PONIX_NATS_RAW_STREAM, subjects: ['raw_envelopes.>'] },
+    { ...limits, maxAgeMs: processedAgeMs, name: processedStream, subjects: ['processed_envelopes.>'] },
     { ...limits, name: environment.PONIX_NATS_GATEWAY_STREAM, subjects: ['gateway.>'] },
     {
       name: environment.PONIX_NATS_DEFERRED_STREAM,
@@ -69,7 +72,9 @@ export function streamsOf(environment: StreamEnvironment): readonly StreamDefini
       ...limits,
       name: 'dead_letters',
       subjects: ['dead_letters.>'],
-      maxAgeMs: maxAgeMs === 0 ? 0 : Math.max(maxAgeMs, DEAD_LETTERS_MIN_AGE_MS),
+      maxAgeMs:
+        environment.PONIX_NATS_DEAD_LETTERS_MAX_AGE_MS ??
+        (maxAgeMs === 0 ? 0 : Math.max(maxAgeMs, DEAD_LETTERS_MIN_AGE_MS)),
       duplicateWindowMs: Math.max(duplicateWindowMs, DEAD_LETTERS_MIN_WINDOW_MS),
     },
   ]

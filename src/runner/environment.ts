@@ -150,6 +150,9 @@ export const commonEnvironment = {
   PONIX_HTTP_ALLOWED_HOSTS: hostNames().prefault(''),
 }
 
+/** Ten years. */
+const MAX_AGE_SECS = 315_360_000
+
 /** The NATS server, the streams with their limits, and the batches of consumers. */
 export const natsEnvironment = {
   PONIX_NATS_URL: urls('nats', 'tls').default('nats://localhost:4222'),
@@ -169,7 +172,11 @@ export const natsEnvironment = {
   PONIX_NATS_BATCH_SIZE: integer(1, 10_000).prefault('30'),
   PONIX_NATS_BATCH_WAIT_SECS: seconds(0, 3600).prefault('5'),
   /** 0 means no limit. */
-  PONIX_NATS_STREAM_MAX_AGE_SECS: seconds(0, 315_360_000).prefault('604800'),
+  PONIX_NATS_STREAM_MAX_AGE_SECS: seconds(0, MAX_AGE_SECS).prefault('604800'),
+  /** Limits of single streams instead, with the same meaning of 0. Without its own, dead letters are kept for at least 30 days. */
+  PONIX_NATS_RAW_MAX_AGE_SECS: seconds(0, MAX_AGE_SECS).optional(),
+  PONIX_NATS_PROCESSED_MAX_AGE_SECS: seconds(0, MAX_AGE_SECS).optional(),
+  PONIX_NATS_DEAD_LETTERS_MAX_AGE_SECS: seconds(0, MAX_AGE_SECS).optional(),
   /** Bytes; 0 means no limit. A full stream rejects messages until old messages expire, so that none is dropped unread. */
   PONIX_NATS_STREAM_MAX_BYTES: integer(0, 1e15 - 1).prefault('0'),
   PONIX_NATS_DUPLICATE_WINDOW_SECS: seconds(0.1, 86_400).prefault('120'),
