@@ -1,4 +1,5 @@
 import type { Codec } from '../../src/domain/codec.ts'
+import { readingsOf } from '../../src/domain/reading.ts'
 import type { EnvelopeContext, Evaluation } from '../../src/codecs/evaluation.ts'
 import { EvaluationPool } from '../../src/codecs/pool/evaluation-pool.ts'
 
@@ -19,11 +20,14 @@ export class CodecRunner {
     return new CodecRunner(pool)
   }
 
+  /** Runs a codec; a result that the platform could not store is a failure. */
   async run(codec: Codec, payload: Uint8Array, context: EnvelopeContext): Promise<Evaluation> {
     const result = await this.#pool.evaluate({ organizationId: '', codec, payload, context })
     if (result.ok) this.#pool.release(result.size)
     if ('deferred' in result) throw new Error('the evaluation was deferred, although it is the only one')
-    return result
+    if (!result.ok) return result
+    const stored = readingsOf(result.data, context.receivedAt)
+    return stored.ok ? result : stored
   }
 
   /** Ends the worker threads. */

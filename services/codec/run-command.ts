@@ -1,13 +1,14 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { EnvelopeContext, Evaluation } from '../../src/codecs/evaluation.ts'
 import type { Codec } from '../../src/domain/codec.ts'
-import { isJsonList, type JsonValue } from '../../src/domain/entities.ts'
+import { isJsonList } from '../../src/domain/entities.ts'
 import { StartupError } from '../../src/domain/errors.ts'
 import { fromRfc3339, now, toRfc3339, type Instant } from '../../src/domain/instant.ts'
 import { print } from '../../src/runner/print.ts'
 import { readCodec } from './codec-file.ts'
 import { CodecRunner } from './codec-runner.ts'
 import { rejectFileErrors } from './located-document.ts'
+import { storedResult } from './stored-result.ts'
 
 interface RunOptions {
   readonly hex?: Uint8Array
@@ -43,7 +44,7 @@ async function run(path: string, payload: Uint8Array, options: RunOptions): Prom
   const context = { receivedAt, uplink: fPort === undefined ? {} : { fPort } }
   const evaluation = await evaluate(codec, payload, context)
   if (json) await print([`${JSON.stringify(viewOf(evaluation, receivedAt))}\n`])
-  else if (evaluation.ok) await print(textOf(evaluation))
+  else if (evaluation.ok) await print(textOf(evaluation, receivedAt))
   else throw new StartupError(`${path}: ${evaluation.reason}`)
   if (!evaluation.ok) process.exitCode = 1
 }
@@ -60,16 +61,14 @@ async function evaluate(codec: Codec, payload: Uint8Array, context: EnvelopeCont
 /** Returns the JSON of an evaluation. A single object is a reading at the receive time. */
 function viewOf(evaluation: Evaluation, receivedAt: Instant) {
   if (!evaluation.ok) return { error: evaluation.reason }
-  return { readings: readingsOf(evaluation.data, receivedAt), warnings: evaluation.warnings ?? [] }
+  const result = storedResult(evaluation.data, receivedAt)
+  const readings = isJsonList(result) ? result : [{ time: toRfc3339(receivedAt), data: result }]
+  return { readings, warnings: evaluation.warnings ?? [] }
 }
 
-function readingsOf(data: JsonValue, receivedAt: Instant): JsonValue {
-  return isJsonList(data) ? data : [{ time: toRfc3339(receivedAt), data }]
-}
-
-function* textOf({ data, warnings = [] }: Evaluation & { readonly ok: true }): Generator<string> {
+function* textOf({ data, warnings = [] }: Evaluation & { readonly ok: true }, receivedAt: Instant): Generator<string> {
   for (const warning of warnings) process.stderr.write(`ponix-codec: warning: ${warning}\n`)
-  yield `${JSON.stringify(data, undefined, 2)}\n`
+  yield `${JSON.stringify(storedResult(data, receivedAt), undefined, 2)}\n`
 }
 
 function hexBytes(text: string): Uint8Array {

@@ -28,6 +28,18 @@ describe('P-13: ponix-codec run', () => {
     expect(failed).toMatchObject({ code: 1, stdout: expect.stringMatching(/^\{"error":".*byte.*"\}\n$/) })
   })
 
+  it('prints the time of each of several readings', async () => {
+    const folder = new CodecFolder({ 'a.cel': '[{"age_s": 60, "data": {"n": 1}}, {"data": {"n": 2}}]' })
+    const readings = [
+      { time: '2026-01-02T03:03:05.000000Z', data: { n: 1 } },
+      { time: '2026-01-02T03:04:05.000000Z', data: { n: 2 } },
+    ]
+    const args = ['run', 'a.cel', '--hex', '00', ...TIME]
+    const { code, stdout } = await folder.run(...args)
+    expect({ code, data: JSON.parse(stdout) }).toEqual({ code: 0, data: readings })
+    expect(JSON.parse((await folder.run(...args, '--json')).stdout)).toEqual({ readings, warnings: [] })
+  })
+
   it('runs the codec cayenne_lpp without a file', async () => {
     const { code, stdout } = await new CodecFolder().run('run', 'cayenne_lpp', '--hex', '006700FF')
     expect({ code, data: JSON.parse(stdout) }).toEqual({ code: 0, data: { temperature_0: 25.5 } })
@@ -40,6 +52,7 @@ describe('P-13: ponix-codec run', () => {
       1,
       /^ponix-codec: a\.cel: line 2, column 25: int16be: bytes 0 to 1 were requested.*\n$/,
     ],
+    ['a list that is not of readings', '[{"t": 1}]', 1, /^ponix-codec: a\.cel: reading 0: unknown key "t".*\n$/],
     ['a syntax error', '{"a": }', 1, /^ponix-codec: a\.cel: line 1, column 7: .*\n$/],
     [
       'a source that is too long',

@@ -142,7 +142,7 @@ function expectationOf({ output, expected, normalizedOutput }: z.infer<typeof sa
   const outputs = [output, expected, normalizedOutput].filter((each) => each != null)
   const errors = outputs.flatMap((each) => each.errors ?? [])
   if (errors.length > 0) return { errors }
-  const results = outputs.flatMap((each) => each.data ?? [])
+  const results = outputs.map(({ data }) => data).filter((data) => data != null)
   const [warnings] = outputs.flatMap((each) => (each.warnings == null ? [] : [each.warnings]))
   return results.length === 0 ? undefined : { results, warnings }
 }

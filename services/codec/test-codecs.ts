@@ -1,3 +1,4 @@
+import type { Codec } from '../../src/domain/codec.ts'
 import { sampleDifferences } from '../../src/domain/codec-sample.ts'
 import type { Difference } from '../../src/domain/json-difference.ts'
 import { readCodec } from './codec-file.ts'
@@ -5,6 +6,7 @@ import { CodecRunner } from './codec-runner.ts'
 import { findCodecs, findSampleFiles } from './find-samples.ts'
 import { FileError } from './located-document.ts'
 import { readSamples, type Sample } from './sample-file.ts'
+import { storedResult } from './stored-result.ts'
 
 /** A sample that a codec was run with. */
 export interface SampleResult {
@@ -69,12 +71,18 @@ async function testCodec(runner: CodecRunner, path: string, sampleFiles: readonl
         const { samples, skipped: others } = await readSamples(file)
         skipped += others
         for (const sample of samples) {
-          const { payload, uplink, receivedAt = DEFAULT_RECEIVE_TIME, expectation } = sample
-          const evaluation = await runner.run(codec, payload, { receivedAt, uplink })
-          results.push({ sample, differences: sampleDifferences(expectation, evaluation) })
+          results.push({ sample, differences: await runSample(runner, codec, sample) })
         }
       })
     }
   })
   return { codec: path, sampleFiles, results, skipped, problems }
+}
+
+async function runSample(runner: CodecRunner, codec: Codec, sample: Sample): Promise<readonly Difference[]> {
+  const { payload, uplink, receivedAt = DEFAULT_RECEIVE_TIME, expectation } = sample
+  const outcome = await runner.run(codec, payload, { receivedAt, uplink })
+  if ('errors' in expectation || !outcome.ok) return sampleDifferences(expectation, outcome)
+  const results = expectation.results.map((result) => storedResult(result, receivedAt))
+  return sampleDifferences({ ...expectation, results }, { ...outcome, data: storedResult(outcome.data, receivedAt) })
 }

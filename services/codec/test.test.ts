@@ -95,6 +95,21 @@ describe('P-13: ponix-codec test', () => {
     ])
   })
 
+  it('compares several readings with the times that the platform stores', async () => {
+    const readings = (time: string) => [{ time, data: { n: 1 } }, { data: { n: 2 } }]
+    const samples = ['2026-01-02T04:03:05+01:00', '2026-01-02T03:03:06Z'].map((time) => ({
+      input: { bytes: [], recvTime: '2026-01-02T03:04:05Z' },
+      output: { data: readings(time) },
+    }))
+    const folder = new CodecFolder({
+      'a.cel': '[{"age_s": 60, "data": {"n": 1}}, {"age_s": 0, "data": {"n": 2}}]',
+      'examples.json': JSON.stringify(samples),
+    })
+    const { code, stdout } = await folder.run('test', 'a.cel')
+    const difference = 'expected "2026-01-02T03:03:06.000000Z", got "2026-01-02T03:03:05.000000Z"'
+    expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringContaining(`data[0].time: ${difference}\n✓`) })
+  })
+
   it('prints one JSON object for each codec with --json', async () => {
     const folder = new CodecFolder({ 'sensor.cel': CODEC, 'test_decode_sensor.json': CHIRPSTACK.replace('22.6', '0') })
     const { code, stdout } = await folder.run('test', 'sensor.cel', '--json')

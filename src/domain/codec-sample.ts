@@ -1,4 +1,3 @@
-import type { Decoded } from './codec.ts'
 import type { JsonValue } from './entities.ts'
 import { jsonDifferences, type Difference } from './json-difference.ts'
 
@@ -11,7 +10,7 @@ export type SampleExpectation =
 
 /** The outcome of a codec for one payload. */
 export type SampleOutcome =
-  | { readonly ok: true; readonly data: Decoded; readonly warnings?: readonly string[] | undefined }
+  | { readonly ok: true; readonly data: JsonValue; readonly warnings?: readonly string[] | undefined }
   | { readonly ok: false; readonly reason: string }
 
 /**
@@ -34,7 +33,7 @@ function errorDifferences(errors: readonly string[], outcome: SampleOutcome): re
 }
 
 /** Returns the differences to the result that the data resembles most. */
-function dataDifferences(results: readonly JsonValue[], data: Decoded): readonly Difference[] {
+function dataDifferences(results: readonly JsonValue[], data: JsonValue): readonly Difference[] {
   const candidates = results.map((result) => jsonDifferences(result, data, 'data'))
   return candidates.reduce((best, each) => (each.length < best.length ? each : best), candidates[0] ?? [])
 }
