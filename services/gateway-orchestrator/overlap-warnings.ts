@@ -30,7 +30,7 @@ const MAX_LOGGED = 100
  */
 export class OverlapWarnings {
   readonly #parts: OverlapWarningsParts
-  readonly #subscriptions = new WeakMap<Gateway, GatewaySubscription | null>()
+  readonly #subscriptions = new WeakMap<Gateway, GatewaySubscription>()
   #isOutdated = true
   #warnings: ReadonlyMap<string, string> = new Map()
   #pairs: ReadonlySet<string> = new Set()
@@ -96,6 +96,7 @@ export class OverlapWarnings {
     const known = this.#subscriptions.get(gateway)
     if (known !== undefined) return known
     const subscription = subscriptionOf(gateway)
+    if (subscription === null) return null
     this.#subscriptions.set(gateway, subscription)
     return subscription
   }

@@ -85,11 +85,12 @@ export interface GatewayProcessContext {
 
 /** Serves one gateway from start to stop, over all attempts. */
 export class GatewayProcess {
-  readonly fingerprint: string
   readonly #runner: GatewayRunner
   readonly #context: GatewayProcessContext
   readonly #stop = new AbortController()
-  readonly #forfeit = new AbortController()
+  /** Created when a runner asks for it. */
+  #forfeit: AbortController | undefined
+  #isForfeited = false
   readonly #ended: Promise<void>
   #gateway: Gateway
   #status: GatewayProcessStatus
@@ -99,7 +100,6 @@ export class GatewayProcess {
   #successor: Gateway | null | undefined
 
   constructor(gateway: Gateway, runner: GatewayRunner, context: GatewayProcessContext) {
-    this.fingerprint = configFingerprint(gateway)
     this.#gateway = gateway
     this.#runner = runner
     this.#context = context
@@ -120,11 +120,16 @@ export class GatewayProcess {
     return this.#gateway
   }
 
+  /** That of the config with which the process was started; not stored, because it is as large as the config. */
+  get fingerprint(): string {
+    return configFingerprint(this.#gateway)
+  }
+
   get status(): GatewayProcessStatus {
     return this.#status
   }
 
-  /** Replaces the row with a newer state that does not affect the runner. */
+  /** Replaces the row with a newer state of the same fingerprint. */
   refresh(gateway: Gateway): void {
     this.#gateway = gateway
   }
@@ -141,7 +146,8 @@ export class GatewayProcess {
 
   /** Ends the wait for messages in flight, because another instance may run the gateway. */
   forfeit(): void {
-    this.#forfeit.abort()
+    this.#isForfeited = true
+    this.#forfeit?.abort()
   }
 
   async #abort(timeoutMs: number): Promise<void> {
@@ -190,6 +196,7 @@ export class GatewayProcess {
   async #attempt(): Promise<unknown> {
     if (this.#status.state !== 'failing') this.#change({ state: 'starting' })
     let current = true
+    const forfeited = (): AbortSignal => this.#forfeited()
     const whileCurrent = (act: () => void) => () => {
       if (current && !this.#stop.signal.aborted) act()
     }
@@ -202,7 +209,9 @@ export class GatewayProcess {
           if (!current || this.#isAbandoned) throw new GatewayNotOwned('the gateway process has ended')
           this.#assertOwned()
         },
-        forfeited: this.#forfeit.signal,
+        get forfeited() {
+          return forfeited()
+        },
         successor: () => this.#successor,
         succeeded: (broker) => whileCurrent(() => this.#succeeded(broker))(),
         interrupted: (reason) => whileCurrent(() => this.#interrupted(reason))(),
@@ -216,6 +225,13 @@ export class GatewayProcess {
     } finally {
       current = false
     }
+  }
+
+  /** A signal takes much of the memory of a gateway, and not every runner needs this one. */
+  #forfeited(): AbortSignal {
+    this.#forfeit ??= new AbortController()
+    if (this.#isForfeited) this.#forfeit.abort()
+    return this.#forfeit.signal
   }
 
   #assertOwned(): void {
