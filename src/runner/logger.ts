@@ -2,6 +2,7 @@ import { isatty } from 'node:tty'
 import { pino, type DestinationStream, type Logger } from 'pino'
 import pretty from 'pino-pretty'
 import { MASK, maskUrlSecrets } from '../domain/secrets.ts'
+import { BurstWriter } from './burst-writer.ts'
 
 export type { Logger }
 
@@ -32,8 +33,15 @@ export function createLogger(service: string): Logger {
   const destination =
     format === 'text'
       ? pretty({ colorize: colors, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true })
-      : pino.destination({ dest: STDOUT, sync: true })
+      : inBursts(pino.destination({ dest: STDOUT, sync: true }))
   return createLoggerTo(destination, service, process.env['PONIX_LOG_LEVEL'])
+}
+
+/** Returns a destination that writes the lines of one turn of the event loop together. */
+function inBursts(destination: DestinationStream): DestinationStream {
+  const writer = new BurstWriter((lines) => destination.write(lines))
+  process.on('exit', () => writer.flush())
+  return writer
 }
 
 /** Creates a logger of a command, whose output is on stdout: lines on stderr with the name of the program, as its errors have. */
