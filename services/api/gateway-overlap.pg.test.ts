@@ -102,6 +102,19 @@ describe('G-16 a gateway that would receive the messages of another one', () => 
     expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
   })
 
+  test('is accepted with a warning that has the id if it has another user, on create and update', async () => {
+    const organizationId = await rig.newOrganization()
+    const first = await create(organizationId, { host: 'b' })
+    const gatewayConfig = JSON.stringify({ host: 'b', username: 'u' })
+    const created = await api.client.call(createGateway, { organizationId, gatewayType: 'mqtt', gatewayConfig })
+    const warning = expect.stringContaining(`the gateway may receive the same messages as gateway ${first}`)
+    expect(created.warnings).toEqual([warning])
+    const gatewayId = created.gateway?.gatewayId ?? ''
+    expect((await update(gatewayId, { host: 'b', username: 'u', topic: '+/d1' })).warnings).toEqual([warning])
+    expect((await api.client.call(updateGateway, { gatewayId, name: 'Roof' })).warnings).toEqual([])
+    expect((await update(gatewayId, { host: 'other' })).warnings).toEqual([])
+  })
+
   test('is found among more gateways than a page holds', async () => {
     const organizationId = await rig.newOrganization()
     const gatewayId = await create(organizationId, { host: 'b' })

@@ -96,9 +96,8 @@ export function gatewayRoutes(gateways: GatewayService, connections: GatewayConn
   return [
     unary(method.createGateway, async ({ organizationId, name, gatewayType, gatewayConfig }, call) => {
       call.organizationId = organizationId
-      return {
-        gateway: shownGateway(await gateways.create({ organizationId, name, gatewayType, gatewayConfig }, call), call),
-      }
+      const { gateway, warnings } = await gateways.create({ organizationId, name, gatewayType, gatewayConfig }, call)
+      return { gateway: shownGateway(gateway, call), warnings: [...warnings] }
     }),
     unary(method.getGateway, async ({ gatewayId }, call) => ({
       gateway: await connected(await gateways.get(gatewayId, call), call),
@@ -112,7 +111,8 @@ export function gatewayRoutes(gateways: GatewayService, connections: GatewayConn
     unary(method.updateGateway, async ({ gatewayId, name, gatewayType, gatewayConfig, status }, call) => {
       if (status !== undefined) throw invalid('status cannot be set: it follows the connection of the gateway')
       const change = { name, gatewayType, gatewayConfig }
-      return { gateway: await connected(await gateways.update(gatewayId, change, call), call) }
+      const { gateway, warnings } = await gateways.update(gatewayId, change, call)
+      return { gateway: await connected(gateway, call), warnings: [...warnings] }
     }),
     unary(method.deleteGateway, async ({ gatewayId }, call) => ({
       gateway: shownGateway(await gateways.delete(gatewayId, call), call),

@@ -1,6 +1,6 @@
 import type { EndDevice, Gateway, Organization, OrganizationStatus } from './entities.ts'
 import { checkGatewayConfig } from './gateway-config.ts'
-import { refuseOverlap } from './gateway-topics/subscription.ts'
+import { checkOverlaps } from './gateway-topics/overlap-check.ts'
 import { normalExternalId } from './external-id.ts'
 import { found, invalid, jsonObject, LIMITS, optionalBytes, optionalText, requiredId, requiredText } from './fields.ts'
 import type { IdGenerator } from './ids.ts'
@@ -135,12 +135,19 @@ export type UpdateGatewayInput = Pick<GatewayChange, 'name' | 'gatewayType'> & {
   readonly gatewayConfig?: string | undefined
 }
 
+/** A gateway that was created or changed. */
+export interface WrittenGateway {
+  readonly gateway: Gateway
+  /** What is not refused and may be a mistake; few texts for people. */
+  readonly warnings: readonly string[]
+}
+
 export class GatewayService extends EntityService<Gateway, GatewayRepository> {
   constructor(gateways: GatewayRepository, newId: IdGenerator) {
     super(gateways, newId, 'Gateway', 'gateway_id')
   }
 
-  async create(input: CreateGatewayInput, options?: CallOptions): Promise<Gateway> {
+  async create(input: CreateGatewayInput, options?: CallOptions): Promise<WrittenGateway> {
     const gateway = {
       organizationId: requiredId('organization_id', input.organizationId),
       name: optionalText('name', input.name, LIMITS.name),
@@ -149,7 +156,11 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
     }
     checkGatewayConfig(gateway)
     const created = { gatewayId: this.newId(), ...gateway }
-    return await this.repository.create(created, options, (candidates) => refuseOverlap(created, null, candidates))
+    let warnings: readonly string[] = []
+    const row = await this.repository.create(created, options, async (candidates) => {
+      warnings = await checkOverlaps(created, null, candidates)
+    })
+    return { gateway: row, warnings }
   }
 
   /** Lists a page; empty for an unknown organization. A page of large configs can have fewer items than requested. */
@@ -165,8 +176,9 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
     return pageOutput(fitting)
   }
 
-  async update(gatewayId: string, input: UpdateGatewayInput, options?: CallOptions): Promise<Gateway> {
-    return await this.existing(gatewayId, async (id) => {
+  async update(gatewayId: string, input: UpdateGatewayInput, options?: CallOptions): Promise<WrittenGateway> {
+    let warnings: readonly string[] = []
+    const gateway = await this.existing(gatewayId, async (id) => {
       const { name, gatewayType, gatewayConfig: text } = input
       if (name !== undefined) optionalText('name', name, LIMITS.name)
       if (gatewayType !== undefined) requiredText('gateway_type', gatewayType, LIMITS.gatewayType)
@@ -177,9 +189,10 @@ export class GatewayService extends EntityService<Gateway, GatewayRepository> {
         const { gatewayType: storedType, gatewayConfig: storedConfig } = stored
         const next = { ...stored, gatewayType: gatewayType ?? storedType, gatewayConfig: gatewayConfig ?? storedConfig }
         checkGatewayConfig(next)
-        await refuseOverlap(next, stored, candidates)
+        warnings = await checkOverlaps(next, stored, candidates)
       })
     })
+    return { gateway, warnings }
   }
 }
 

@@ -47,7 +47,10 @@ function byOrganization(gateways: Iterable<ReceivingGateway>): ReadonlyMap<strin
 }
 
 /** Describes an overlap in a text that follows the name of the first gateway. */
-export function overlapText({ subscription: own }: ReceivingGateway, other: ReceivingGateway): string {
+export function overlapText(
+  { subscription: own }: Pick<ReceivingGateway, 'subscription'>,
+  other: Pick<ReceivingGateway, 'gatewayId' | 'subscription'>,
+): string {
   const { gatewayId, subscription: its } = other
   const verb = receivesSame(own, its) ? 'receives' : 'may receive'
   const filters = `topic filter ${placeShown(own)} overlaps ${placeShown(its)}`
@@ -85,6 +88,11 @@ class Brokers {
     this.#parents.set(place, root)
     return root
   }
+}
+
+/** Returns whether the subscriptions are at the same broker by host and port; the default ports with and without TLS are one. */
+export function isSameBroker(one: GatewaySubscription, other: GatewaySubscription): boolean {
+  return nameOf(one) === nameOf(other)
 }
 
 function nameOf({ host, port }: GatewaySubscription): string {

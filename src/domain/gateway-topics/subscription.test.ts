@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { JsonObject } from '../entities.ts'
-import { receivesSame, refuseOverlap, subscriptionOf } from './subscription.ts'
+import { receivesSame, subscriptionOf } from './subscription.ts'
 
 const gateway = (gatewayType: string, gatewayConfig: JsonObject, gatewayId = 'g1') => ({
   gatewayId,
@@ -101,28 +101,6 @@ describe('G-16: two gateways of one organization', () => {
   ] as const)('do not, or not for certain: %j and %j', (a, b) => {
     expect(receivesSameMessages(a, b)).toEqual([false, false])
   })
-
-  it('are refused with both topics, shortened, and the other id', async () => {
-    const topic = `o1/${'x'.repeat(10_000)}`
-    const refused = refuseOverlap(gateway('mqtt', { host: 'b', topic }), null, () =>
-      pages(gateway('mqtt', { host: 'b' }, 'g2')),
-    )
-    const message =
-      /^gateway_config: topic filter o1\/x{197}… overlaps o1\/\+ of gateway g2 at b:1883, so messages would be stored twice; /
-    await expect(refused).rejects.toMatchObject({
-      code: 'failed_precondition',
-      message: expect.stringMatching(message),
-    })
-  })
-
-  it('are not refused for an update that changes nothing of what the gateway receives', async () => {
-    const before = gateway('mqtt', { host: 'b' })
-    const others = () => pages(gateway('mqtt', { host: 'b' }, 'g2'))
-    const change = { host: 'B', password: 'new' }
-    await expect(refuseOverlap(gateway('emqx', change), before, others)).resolves.toBeUndefined()
-    await expect(refuseOverlap(gateway('mqtt', { host: 'b', topic: '#' }), before, others)).rejects.toThrow('g2')
-    await expect(refuseOverlap(before, null, () => pages(before))).resolves.toBeUndefined()
-  })
 })
 
 type Case = readonly [type: string, config: JsonObject]
@@ -131,9 +109,4 @@ function receivesSameMessages(...[a, b]: readonly [Case, Case]): readonly boolea
   const [first, second] = [subscriptionOf(gateway(...a)), subscriptionOf(gateway(...b))]
   if (first === null || second === null) throw new Error('the config is invalid')
   return [receivesSame(first, second), receivesSame(second, first)]
-}
-
-async function* pages(...gateways: readonly ReturnType<typeof gateway>[]) {
-  const times = { name: '', status: 'active', createdAt: 0n, updatedAt: 0n, deletedAt: null } as const
-  yield gateways.map((each) => ({ ...each, ...times }))
 }

@@ -1,7 +1,6 @@
 import type { Gateway } from '../entities.ts'
-import { DomainError, GatewayConfigError } from '../errors.ts'
+import { GatewayConfigError } from '../errors.ts'
 import { DEFAULT_PORTS, gatewayBrokerConfig, gatewayTypeOf } from '../gateway-config.ts'
-import type { OverlapCandidates } from '../ports.ts'
 import { filtersOverlap } from './topic-filter.ts'
 
 /** The address of the other end of a connection to a broker. */
@@ -49,35 +48,6 @@ function normalHost({ hostname }: URL): string {
 /** Returns whether both gateways receive some messages for certain: the same user reads them at the same address. */
 export function receivesSame(a: GatewaySubscription, b: GatewaySubscription): boolean {
   return a.host === b.host && a.port === b.port && a.user === b.user && filtersOverlap(a.topicFilter, b.topicFilter)
-}
-
-/**
- * Throws `failed_precondition` if another gateway of the organization receives messages of this one, which would be stored twice.
- * `stored` is the gateway before the change: what it receives already is not refused.
- */
-export async function refuseOverlap(
-  gateway: SubscribingGateway,
-  stored: SubscribingGateway | null,
-  candidates: OverlapCandidates,
-): Promise<void> {
-  const own = subscriptionOf(gateway)
-  if (own === null) return
-  const before = stored === null ? null : subscriptionOf(stored)
-  if (JSON.stringify(before) === JSON.stringify(own)) return
-  for await (const page of candidates(own.host, own.topicFilter)) {
-    for (const other of page) {
-      const its = other.gatewayId === gateway.gatewayId ? null : subscriptionOf(other)
-      if (its !== null && receivesSame(own, its)) throw overlapError(own, other.gatewayId, its)
-    }
-  }
-}
-
-function overlapError(own: GatewaySubscription, otherId: string, its: GatewaySubscription): DomainError {
-  const both = `topic filter ${filterShown(own.topicFilter)} overlaps ${filterShown(its.topicFilter)}`
-  return new DomainError(
-    'failed_precondition',
-    `gateway_config: ${both} of gateway ${otherId} at ${own.host}:${own.port}, so messages would be stored twice; choose another topic or application_id, or delete that gateway`,
-  )
 }
 
 const SHOWN_CHARACTERS = 200
