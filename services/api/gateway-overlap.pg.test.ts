@@ -54,7 +54,7 @@ describe('G-16 a gateway that would receive the messages of another one', () => 
     const { gateway } = await update(second, { host: 'b', application_id: 'a2' })
     expect(gateway?.gatewayType).toBe('chirpstack')
     // Its own row is not another gateway.
-    await update(first, { host: 'b', application_id: 'a1', password: 'new' })
+    await update(first, { host: 'b', application_id: 'a1', port: 1883 })
   })
 
   test('is accepted once the other one is deleted', async () => {
@@ -68,16 +68,16 @@ describe('G-16 a gateway that would receive the messages of another one', () => 
 
   test('can be renamed and have another password if both were stored before', async () => {
     const organizationId = await rig.newOrganization()
-    const gatewayId = await create(organizationId, { host: 'b' })
+    const gatewayId = await create(organizationId, { host: 'b', username: 'u' })
     await rig.schema.sql(
       `INSERT INTO gateways (gateway_id, organization_id, gateway_type, gateway_config)
         SELECT 'copy of ' || gateway_id, organization_id, 'mqtt', gateway_config FROM gateways WHERE gateway_id = $1`,
       [gatewayId],
     )
     await api.client.call(updateGateway, { gatewayId, name: 'Roof' })
-    await update(gatewayId, { host: 'b', password: 'new' })
+    await update(gatewayId, { host: 'b', username: 'u', password: 'new' })
     const its = `${organizationId}/+`
-    expect(await refusal(update(gatewayId, { host: 'b', topic: '#' }))).toEqual(
+    expect(await refusal(update(gatewayId, { host: 'b', username: 'u', topic: '#' }))).toEqual(
       overlap('#', its, `copy of ${gatewayId}`),
     )
   })
