@@ -14,8 +14,14 @@ const config: KnipConfig = {
     'bin/*.js',
   ],
   project: ['src/**', 'services/**', 'test/**', 'bench/**', 'scripts/**', 'bin/**'],
-  // Run by their names, by scripts/check.mjs and buf.gen.yaml.
-  ignoreDependencies: ['@bufbuild/protoc-gen-es', 'oxlint', 'oxlint-tsgolint', 'publint'],
+  // Run by their names, by scripts/check.mjs and buf.gen.yaml; of QuickJS only the WebAssembly file is used.
+  ignoreDependencies: [
+    '@bufbuild/protoc-gen-es',
+    '@jitl/quickjs-wasmfile-release-sync',
+    'oxlint',
+    'oxlint-tsgolint',
+    'publint',
+  ],
   ignoreBinaries: ['apt-get', 'mkfifo', 'perl', 'process-compose', 'script', 'systemd-notify', 'systemd-tmpfiles'],
   ignore: ['src/proto/gen/**'],
   // A type that a public function's signature names is public, whether or not somebody has needed to write it yet.

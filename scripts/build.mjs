@@ -13,6 +13,7 @@ import { programs } from './programs.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const dist = join(root, 'dist')
+const quickJs = 'node_modules/@jitl/quickjs-wasmfile-release-sync/dist/emscripten-module.wasm'
 const guardScript = 'src/orchestrator/supervisor/guard/ponix-guard.sh'
 
 /** Returns the entries: built file → source. A missing source fails the build. */
@@ -105,7 +106,8 @@ async function bundle(input, folder) {
     },
   })
   await build.close()
-  const packages = packagesOf(output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : [])))
+  const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []))
+  const packages = packagesOf([...modules, join(root, quickJs)])
   assertPermissive(packages)
   await writeFile(join(folder, 'packages.json'), `${JSON.stringify(packages, null, 2)}\n`)
 }
@@ -165,6 +167,7 @@ try {
   await bundle(input, folder)
   await writePrograms(folder)
   await copyFile(join(root, guardScript), join(folder, basename(guardScript)))
+  await copyFile(join(root, quickJs), join(folder, 'quickjs.wasm'))
   await writeDeclarations(folder)
   await writeFile(join(folder, 'sources'), sources)
   await chmod(folder, 0o755)

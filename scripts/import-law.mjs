@@ -44,6 +44,7 @@ const drivers = [
   [/^@clickhouse\/client/, 'clickhouse'],
   [/^mqtt(-packet)?$/, 'mqtt'],
   [/^@bufbuild\/cel(\/|$)/, 'codecs'],
+  [/^@jitl\//, 'codecs'],
 ]
 
 const domainPackages = ['zod']

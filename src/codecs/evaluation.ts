@@ -21,3 +21,21 @@ const CONTEXT_VARIABLE = /f_port|f_cnt|metadata|received_at/
 export function usesContext({ kind, source }: Codec): boolean {
   return kind === 'javascript' || (kind === 'cel' && CONTEXT_VARIABLE.test(source))
 }
+
+/** Limits of results: approximate bytes of JSON, and the nesting of maps and lists. */
+export const RESULT_LIMITS = {
+  /** The broker's message limit is not much larger. */
+  bytes: 1024 * 1024,
+  /** Each level takes three messages of a protobuf Struct, and readers allow 100. */
+  depth: 32,
+} as const
+
+/** Truncates a path or message, which contains texts from the codec and can be as long as the result. */
+export function truncate(text: string, maxLength: number): string {
+  return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`
+}
+
+/** Returns a message as a reason: one line of at most 500 characters. */
+export function oneLine(message: string): string {
+  return truncate(message.replaceAll(/\s+/g, ' ').trim(), 500)
+}

@@ -2,11 +2,11 @@ import { create } from '@bufbuild/protobuf'
 import { TimestampSchema, type Timestamp } from '@bufbuild/protobuf/wkt'
 import { celMap, isCelError, plan, type CelResult } from '@bufbuild/cel'
 import type { Instant } from '../../domain/instant.ts'
-import type { EnvelopeContext, Evaluation } from '../evaluation.ts'
+import { oneLine, type EnvelopeContext, type Evaluation } from '../evaluation.ts'
 import { resetBuildBudget } from './functions/build-budget.ts'
 import { environment } from './environment.ts'
 import { jsonToMap } from './functions/json-value.ts'
-import { resultToJson, truncate } from './result-json.ts'
+import { resultToJson } from './result-json.ts'
 import { checkSource } from './static-check.ts'
 import type { ParsedSource } from './syntax-tree.ts'
 
@@ -100,8 +100,4 @@ function positionOf(parsed: ParsedSource, exprId: bigint | undefined): string {
   if (exprId === undefined) return ''
   const { line, column } = parsed.positionOf(exprId)
   return `line ${line}, column ${column}: `
-}
-
-function oneLine(message: string): string {
-  return truncate(message.replaceAll(/\s+/g, ' ').trim(), 500)
 }

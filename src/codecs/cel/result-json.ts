@@ -12,11 +12,7 @@ import {
 } from '@bufbuild/cel'
 import type { Decoded } from '../../domain/codec.ts'
 import type { JsonObject, JsonValue } from '../../domain/entities.ts'
-
-/** The maximum nesting of maps and lists in a result. Each level takes three messages of a protobuf Struct, and readers allow 100. */
-const MAX_RESULT_DEPTH = 32
-/** The approximate limit of JSON bytes; the broker's message limit is not much larger. */
-const MAX_RESULT_BYTES = 1024 * 1024
+import { RESULT_LIMITS, truncate } from '../evaluation.ts'
 
 const LARGEST_EXACT_INTEGER = 2n ** 53n
 
@@ -84,13 +80,13 @@ class Writer {
 
   #spend(bytes: number): void {
     this.size += bytes
-    if (this.size > MAX_RESULT_BYTES) throw new ResultError(`the result is larger than ${MAX_RESULT_BYTES} bytes`)
+    if (this.size > RESULT_LIMITS.bytes) throw new ResultError(`the result is larger than ${RESULT_LIMITS.bytes} bytes`)
   }
 }
 
 function requireDepth(path: string, depth: number): void {
-  if (depth < MAX_RESULT_DEPTH) return
-  throw new ResultError(`the result is nested deeper than ${MAX_RESULT_DEPTH} levels, at ${truncate(path, 80)}`)
+  if (depth < RESULT_LIMITS.depth) return
+  throw new ResultError(`the result is nested deeper than ${RESULT_LIMITS.depth} levels, at ${truncate(path, 80)}`)
 }
 
 function integer(value: bigint): number | string {
@@ -112,9 +108,4 @@ function message(value: Message, path: string): JsonValue {
     throw new ResultError(`${truncate(path, 80)} is out of range: ${detail}`, { cause })
   }
   throw new ResultError(`${truncate(path, 80)} is a ${value.$typeName}, which has no JSON form`)
-}
-
-/** Truncates a path or message, which contains keys from the expression and can be as long as the result. */
-export function truncate(text: string, maxLength: number): string {
-  return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`
 }

@@ -1,0 +1,34 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { Evaluation } from '../evaluation.ts'
+import { JavaScriptEngine } from './engine.ts'
+
+/** Codecs that leave something behind, break their surroundings or exceed limits. */
+const CODECS = [
+  'let n = 0; function decodeUplink({ bytes }) { n += bytes.length; return { data: { n } } }',
+  'var all = []; function decodeUplink({ bytes }) { all.push(...bytes); return { data: { all, r: Math.random() } } }',
+  `function decodeUplink({ bytes }) {
+    const seen = Object.keys(Object.prototype); Object.prototype.polluted = 1; Array.prototype[0] = 7; JSON.stringify = null
+    return { data: { seen, size: bytes.length, hole: [,][0] } } }`,
+  'const cache = new Map(); function decodeUplink({ bytes }) { cache.set(cache.size, bytes); return { data: { n: cache.size } } }',
+  'function decodeUplink({ bytes }) { if (bytes.length > 2) return decodeUplink({ bytes }); return { data: { ok: true } } }',
+  'function decodeUplink({ bytes }) { return { data: { x: bytes.length > 2 ? "x".repeat(2 ** 25) : Buffer.from(bytes).toString("hex") } } }',
+  'function decodeUplink({ bytes }) { return { data: { x: bytes.length > 2 ? NaN : new Proxy({ a: bytes }, {}) } } }',
+  'globalThis.count = 0; function decodeUplink() { const kept = []; for (let i = 0; i < 2000; i++) kept.push({ i }); globalThis.kept = kept; return { data: { count: ++count } } }',
+  'function decodeUplink(',
+]
+
+function alone(source: string, payload: Uint8Array): Evaluation {
+  return new JavaScriptEngine().decode(source, payload)
+}
+
+test('each call of any sequence of codecs has the result that it has alone in a new engine', () => {
+  const call = fc.record({ codec: fc.constantFrom(...CODECS), payload: fc.uint8Array({ maxLength: 4 }) })
+  const engine = new JavaScriptEngine()
+  fc.assert(
+    fc.property(fc.array(call, { maxLength: 12 }), (calls) => {
+      for (const { codec, payload } of calls) expect(engine.decode(codec, payload)).toEqual(alone(codec, payload))
+    }),
+    { numRuns: 30 },
+  )
+})

@@ -1,0 +1,24 @@
+/**
+ * Replaces the simple forms of `export` by text of the same length, so that the positions of errors are right: of functions and
+ * variables, of a list of names, and the default export. Returns undefined if the source has no `export`.
+ */
+export function withoutExports(source: string): string | undefined {
+  const replaced = source
+    .replaceAll(/^[ \t]*export[ \t]+(?:default[ \t]+)?(?=(?:async[ \t]+)?(?:function|class|const|let|var)\b)/gm, blank)
+    .replaceAll(/^[ \t]*export[ \t]*\{[\w$\s,]*\}[ \t]*;?/gm, blank)
+    .replaceAll(/^[ \t]*export[ \t]+default[ \t]/gm, 'module.exports =')
+  return replaced === source ? undefined : replaced
+}
+
+/** Returns what is wrong if a source imports a module; undefined otherwise. */
+export function importError(source: string): string | undefined {
+  const lines = source.split('\n')
+  const at = lines.findIndex((line) => /^[ \t]*import\b(?![ \t]*\()/.test(line))
+  return at < 0 ? undefined : `line ${at + 1}: import: ${NO_MODULES}`
+}
+
+export const NO_MODULES = 'a codec is one file and cannot load modules'
+
+function blank(text: string): string {
+  return text.replaceAll(/[^\n]/g, ' ')
+}

@@ -1,0 +1,309 @@
+import { RESULT_LIMITS } from '../evaluation.ts'
+
+/** The cells of the shared buffer, each a 64-bit float; the payload follows them. */
+export const CELL = {
+  payloadLength: 0,
+  fPort: 1,
+  receivedAtMs: 2,
+  /** 1: normalizeUplink is applied. */
+  normalize: 3,
+  /** Written by `run`: 1 if there are warnings. */
+  hasWarnings: 4,
+  /** Written by `convert` and `warnings`: approximate bytes as JSON. */
+  size: 5,
+} as const
+
+export const PAYLOAD_OFFSET = 64
+/** Larger payloads have a buffer of their own. */
+export const PAYLOAD_CAPACITY = 512
+
+/** The first character of a text that a function of the prelude returns. */
+export const REPLY = { json: 'J', failure: 'F', exception: 'X' } as const
+/** Separates the text of an exception from its stack. */
+export const STACK_SEPARATOR = '\u0001'
+
+/** Evaluated after the codec, in its scope: the functions that a codec can declare. */
+export const DECLARED_FUNCTIONS = `[${['decodeUplink', 'Decode', 'Decoder', 'normalizeUplink']
+  .map((name) => `typeof ${name} === 'function' ? ${name} : undefined`)
+  .join(', ')}]`
+
+/**
+ * A program that runs in the sandbox before the codec. Its value is a function that takes the shared buffer and returns the functions
+ * that the host calls. It keeps references to the built-in functions that it uses, because the codec can replace them.
+ *
+ * - `link(declared)` finds the codec's function; returns the empty text or a reason.
+ * - `run(payload)` calls it, and returns the data or a text with a failure.
+ * - `convert()` returns the data of the last run as JSON: the slow way, which calls getters, proxies and toJSON.
+ * - `warnings()` returns the warnings of the last run as JSON.
+ * - `describe(error)` returns the text of an exception and its stack.
+ */
+export const PRELUDE = String.raw`(function (shared) {
+  'use strict'
+  const { apply } = Reflect
+  const { keys, setPrototypeOf } = Object
+  const { isArray } = Array
+  const { stringify } = JSON
+  const { slice, toWellFormed } = String.prototype
+  const { getTime, toISOString, toJSON: dateToJson } = Date.prototype
+  const { isView } = ArrayBuffer
+  const globals = globalThis
+  const Text = String, Float = Number, Time = Date, Bytes = Uint8Array
+  const MapClass = Map, SetClass = Set, PromiseClass = Promise, Boxes = [Number, String, Boolean]
+  const head = new Float64Array(shared, 0, ${PAYLOAD_OFFSET / 8})
+  const body = new Bytes(shared, ${PAYLOAD_OFFSET})
+
+  const nothing = function () {}
+  const define = function (name, value) {
+    Object.defineProperty(globals, name, { value, writable: true, configurable: true, enumerable: false })
+  }
+  define('console', { log: nothing, info: nothing, warn: nothing, error: nothing, debug: nothing, trace: nothing })
+  const moduleObject = { exports: {} }
+  define('module', moduleObject)
+  define('exports', moduleObject.exports)
+  for (const name of ['Atomics', 'SharedArrayBuffer', 'queueMicrotask', 'performance', 'navigator']) delete globals[name]
+
+  const FAILED = {}
+  let reason = ''
+  function fail(text) {
+    reason = text
+    throw FAILED
+  }
+
+  const ARTICLES = { undefined: 'undefined', boolean: 'a boolean', number: 'a number', string: 'a string', bigint: 'a BigInt',
+    symbol: 'a symbol', function: 'a function', __proto__: null }
+  function kindOf(value) {
+    if (value === null) return 'null'
+    if (isArray(value)) return 'a list'
+    return ARTICLES[typeof value] || 'an object'
+  }
+
+  function list() {
+    return setPrototypeOf([], null)
+  }
+
+  function textOf(value) {
+    if (typeof value === 'object' && value !== null && typeof value.message === 'string') return value.message
+    return Text(value)
+  }
+
+  /** Appends the texts of "errors" or "warnings", which is a list, or one text. */
+  function addTexts(texts, value) {
+    if (value === undefined || value === null || value === '' || value === false) return
+    if (!isArray(value)) {
+      texts[texts.length] = textOf(value)
+      return
+    }
+    for (let i = 0, n = value.length; i < n; i++) texts[texts.length] = textOf(value[i])
+  }
+
+  let decode, decodeName, isLegacy, normalize
+  let data, warnings
+
+  function link(declared) {
+    const candidates = [moduleObject.exports, globals.exports, globals.module && globals.module.exports]
+    const find = function (name, index) {
+      if (declared[index] !== undefined) return declared[index]
+      for (let i = 0; i < candidates.length; i++) {
+        const exported = candidates[i]
+        if (exported === undefined || exported === null) continue
+        if (typeof exported[name] === 'function') return exported[name]
+        if (exported.default && typeof exported.default[name] === 'function') return exported.default[name]
+      }
+    }
+    normalize = find('normalizeUplink', 3)
+    const names = ['decodeUplink', 'Decode', 'Decoder']
+    for (let i = 0; i < names.length; i++) {
+      decode = find(names[i], i)
+      decodeName = names[i]
+      isLegacy = i > 0
+      if (decode !== undefined) return ''
+    }
+    return 'the codec has no function decodeUplink(input)'
+  }
+
+  function unwrap(output, name) {
+    if (output instanceof PromiseClass) fail(name + ' returned a promise; a codec cannot be asynchronous')
+    if (typeof output !== 'object' || output === null)
+      fail(name + ' returned ' + kindOf(output) + '; expected an object with "data"')
+    const errors = list()
+    addTexts(errors, output.errors)
+    if (errors.length > 0) {
+      let text = errors[0]
+      for (let i = 1; i < errors.length; i++) text += '; ' + errors[i]
+      fail(text === '' ? name + ' returned an error without text' : text)
+    }
+    addTexts(warnings, output.warnings)
+    return output.data
+  }
+
+  function requireData(value, name) {
+    if (typeof value === 'object' && value !== null) return value
+    fail(name + (value === undefined ? ' returned no data' : ' returned data that is ' + kindOf(value)) +
+      '; expected an object or a list')
+  }
+
+  function callCodec(bytes) {
+    const fPort = head[${CELL.fPort}]
+    if (!isLegacy) {
+      const input = { bytes, fPort, recvTime: new Time(head[${CELL.receivedAtMs}]), variables: {} }
+      return requireData(unwrap(decode(input), decodeName), decodeName)
+    }
+    const output = decodeName === 'Decode' ? decode(fPort, bytes, {}) : decode(bytes, fPort)
+    if (output instanceof PromiseClass) fail(decodeName + ' returned a promise; a codec cannot be asynchronous')
+    return requireData(output, decodeName)
+  }
+
+  /** Converts a list of normalized measurements to readings. */
+  function readingsOf(measurements) {
+    const readings = []
+    for (let i = 0; i < measurements.length; i++) {
+      const { time, ...data } = requireData(measurements[i], 'normalizeUplink')
+      readings[i] = time === undefined ? { data } : { time, data }
+    }
+    return readings
+  }
+
+  function run(payload) {
+    const from = payload === undefined ? body : new Bytes(payload)
+    const bytes = []
+    for (let i = 0, n = head[${CELL.payloadLength}]; i < n; i++) bytes[i] = from[i]
+    warnings = list()
+    try {
+      data = callCodec(bytes)
+      if (normalize !== undefined && head[${CELL.normalize}] === 1 && !isLegacy) {
+        const normalized = unwrap(normalize({ data }), 'normalizeUplink')
+        if (normalized !== undefined && normalized !== null)
+          data = isArray(normalized) ? readingsOf(normalized) : requireData(normalized, 'normalizeUplink')
+      }
+      head[${CELL.hasWarnings}] = warnings.length > 0 ? 1 : 0
+      return data
+    } catch (error) {
+      return describe(error)
+    }
+  }
+
+  function describe(error) {
+    if (error === FAILED) return '${REPLY.failure}' + reason
+    let text = 'an exception without text'
+    let stack = ''
+    try {
+      if (typeof error === 'object' && error !== null) {
+        stack = Text(error.stack)
+        text = typeof error.message === 'string' ? (error.name ? error.name + ': ' : '') + error.message : Text(error)
+      } else text = Text(error)
+    } catch (ignored) {}
+    return '${REPLY.exception}' + text + '\u0001' + stack
+  }
+
+  let left = 0
+  const open = list()
+  function spend(size) {
+    left -= size
+    if (left < 0) fail('the result is larger than ${RESULT_LIMITS.bytes} bytes')
+  }
+
+  function shorten(path) {
+    return path.length <= 80 ? path : apply(slice, path, [0, 79]) + '…'
+  }
+
+  function convertString(text) {
+    spend(text.length + 2)
+    return apply(toWellFormed, text, [])
+  }
+
+  function convertObject(value, path, depth, key) {
+    if (value instanceof Time || typeof value.toJSON === 'function') {
+      const { toJSON } = value
+      if (toJSON !== dateToJson) return convertValue(apply(toJSON, value, [key]), path, depth, undefined, true)
+      const time = apply(getTime, value, [])
+      if (time !== time) fail(shorten(path) + ' is an invalid date')
+      return convertString(apply(toISOString, value, []))
+    }
+    for (let i = 0; i < 3; i++)
+      if (value instanceof Boxes[i]) return convertValue(value.valueOf(), path, depth, undefined, true)
+    if (value instanceof MapClass) fail(shorten(path) + ' is a Map, which JSON cannot represent')
+    if (value instanceof SetClass) fail(shorten(path) + ' is a Set, which JSON cannot represent')
+    if (value instanceof PromiseClass) fail(shorten(path) + ' is a promise, which JSON cannot represent')
+    return convertTree(value, path, depth)
+  }
+
+  function convertTree(value, path, depth) {
+    for (let i = 0; i < depth; i++) if (open[i] === value) fail(shorten(path) + ' is part of a cycle')
+    if (depth >= ${RESULT_LIMITS.depth})
+      fail('the result is nested deeper than ${RESULT_LIMITS.depth} levels, at ' + shorten(path))
+    open[depth] = value
+    return isArray(value) || isView(value) ? convertList(value, path, depth) : convertMap(value, path, depth)
+  }
+
+  function convertList(value, path, depth) {
+    const converted = list()
+    for (let i = 0, n = value.length; i < n; i++) {
+      const element = convertValue(value[i], path + '[' + i + ']', depth + 1, Text(i), false)
+      converted[i] = element === undefined ? (spend(4), null) : element
+    }
+    return converted
+  }
+
+  function convertMap(value, path, depth) {
+    const converted = { __proto__: null }
+    const names = keys(value)
+    for (let i = 0, n = names.length; i < n; i++) {
+      const name = names[i]
+      spend(name.length + 4)
+      const property = convertValue(value[name], path + '.' + name, depth + 1, name, false)
+      if (property !== undefined) converted[name] = property
+    }
+    return converted
+  }
+
+  function convertValue(value, path, depth, key, isReplaced) {
+    switch (typeof value) {
+      case 'string':
+        return convertString(value)
+      case 'number':
+        spend(8)
+        if (value - value !== 0) fail(shorten(path) + ' is ' + value + ', which JSON cannot represent')
+        return value
+      case 'boolean':
+        spend(8)
+        return value
+      case 'undefined':
+        return undefined
+      case 'bigint':
+        spend(8)
+        if (value <= 9007199254740992n && value >= -9007199254740992n) return Float(value)
+        return convertString(Text(value))
+      case 'object':
+        if (value === null) return (spend(8), null)
+        spend(8)
+        return isReplaced ? convertTree(value, path, depth) : convertObject(value, path, depth, key)
+    }
+    fail(shorten(path) + ' is ' + kindOf(value) + ', which JSON cannot represent')
+  }
+
+  function convert() {
+    left = ${RESULT_LIMITS.bytes}
+    try {
+      const converted = convertValue(data, 'data', 0, '', false)
+      if (typeof converted !== 'object' || converted === null)
+        fail('the data is ' + kindOf(converted) + '; expected an object or a list')
+      head[${CELL.size}] = ${RESULT_LIMITS.bytes} - left
+      return '${REPLY.json}' + stringify(converted)
+    } catch (error) {
+      return describe(error)
+    }
+  }
+
+  function warningsAsJson() {
+    left = ${RESULT_LIMITS.bytes}
+    try {
+      const json = stringify(convertList(warnings, 'warnings', 0))
+      head[${CELL.size}] = ${RESULT_LIMITS.bytes} - left
+      return '${REPLY.json}' + json
+    } catch (error) {
+      return describe(error)
+    }
+  }
+
+  return { link, run, convert, warnings: warningsAsJson, describe }
+})`
