@@ -1,12 +1,14 @@
 import type { Codec } from '../domain/codec.ts'
 import { Evaluator } from './cel/evaluator.ts'
 import type { EnvelopeContext, Evaluation } from './evaluation.ts'
+import { JavaScriptEngine } from './javascript/engine.ts'
 
 const CAYENNE_LPP = 'cayenne_lpp_decode(input)'
 
-/** Runs codecs of every kind in the calling thread, without a time limit. Compiled codecs are cached. */
+/** Runs codecs of every kind in the calling thread; only JavaScript has a time limit here. Compiled codecs are cached. */
 export class Decoder {
   readonly #expressions = new Evaluator()
+  readonly #javaScript = new JavaScriptEngine()
 
   /** Decodes a payload. Without a context, what it describes has its defaults. Throws only errors that end the thread. */
   decode(codec: Codec, payload: Uint8Array, context?: EnvelopeContext): Evaluation {
@@ -16,7 +18,7 @@ export class Decoder {
       case 'cayenne_lpp':
         return this.#expressions.evaluate(CAYENNE_LPP, payload)
       case 'javascript':
-        return { ok: false, reason: 'JavaScript codecs are not supported yet' }
+        return this.#javaScript.decode(codec.source, payload, context)
     }
   }
 }

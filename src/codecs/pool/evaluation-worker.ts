@@ -19,6 +19,9 @@ export type JobOutcome =
   /** The worker is lost; `index` is the task that ran. */
   | { readonly kind: 'lost'; readonly index: number; readonly failure: WorkerFailure }
 
+/** JavaScript codecs have the same limit in the worker, which does not end it: the watchdog is for what does not check that limit. */
+const OWN_LIMIT_GRACE_NS = 100_000_000n
+
 /** A worker thread and the watchdog that stops it. Not reusable after its end. */
 export class EvaluationWorker {
   /** Resolves when the worker can take a job; rejects when it ends before that. */
@@ -28,6 +31,8 @@ export class EvaluationWorker {
   readonly #worker: Worker
   readonly #progress = new Progress()
   readonly #timeLimitNs: bigint
+  /** The limit of the running job's tasks. */
+  #limitNs = 0n
   #failure: WorkerFailure = 'crash'
   #watchdog: NodeJS.Timeout | undefined
   /** Settles the running job. */
@@ -75,11 +80,13 @@ export class EvaluationWorker {
   run(tasks: readonly Task[]): Promise<JobOutcome> {
     return new Promise((settle) => {
       this.#settle = settle
+      const hasJavaScript = tasks.some(({ codec }) => codec.kind === 'javascript')
+      this.#limitNs = hasJavaScript ? this.#timeLimitNs + OWN_LIMIT_GRACE_NS : this.#timeLimitNs
       this.#usedBefore = threadTime(this.#thread)
       const message = packJob(tasks)
       this.#worker.postMessage(message, [message.payloads.buffer])
       // First checked after a whole time limit: until the job begins, the progress is that of the last job.
-      this.#watchdog = setTimeout(() => this.#watch(), Number(this.#timeLimitNs) / 1e6)
+      this.#watchdog = setTimeout(() => this.#watch(), Number(this.#limitNs) / 1e6)
     })
   }
 
@@ -99,7 +106,7 @@ export class EvaluationWorker {
   #watch(): void {
     const running = this.#progress.read()
     const elapsed = running === undefined ? 0n : process.hrtime.bigint() - running.startedAt
-    const left = timeLeft({ elapsed, used: this.#used(), limit: this.#timeLimitNs })
+    const left = timeLeft({ elapsed, used: this.#used(), limit: this.#limitNs })
     if (left === 0n) {
       this.#failure = 'time'
       void this.stop()
