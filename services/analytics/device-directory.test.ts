@@ -10,6 +10,7 @@ const DEVICE: EndDevice = {
   name: 'A device',
   payloadConversion: 'cayenne_lpp_decode(input)',
   externalId: '',
+  profileId: '',
   createdAt: 0n,
   updatedAt: 0n,
   lastSeenAt: null,

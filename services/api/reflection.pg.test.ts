@@ -61,6 +61,7 @@ const SERVICES = [
   'grpc.reflection.v1.ServerReflection',
   'grpc.reflection.v1alpha.ServerReflection',
   'ponix.analytics.v1.TelemetryService',
+  'ponix.device_profile.v1.DeviceProfileService',
   'ponix.end_device.v1.EndDeviceService',
   'ponix.gateway.v1.GatewayService',
   'ponix.organization.v1.OrganizationService',

@@ -56,9 +56,9 @@ export function organizationRoutes(organizations: OrganizationService): readonly
 export function endDeviceRoutes(endDevices: EndDeviceService): readonly Route[] {
   const { method } = EndDevices
   return [
-    unary(method.createEndDevice, async ({ organizationId, name, payloadConversion, externalId }, call) => {
+    unary(method.createEndDevice, async ({ organizationId, name, payloadConversion, externalId, profileId }, call) => {
       call.organizationId = organizationId
-      const input = { organizationId, name, payloadConversion, externalId }
+      const input = { organizationId, name, payloadConversion, externalId, profileId }
       return { endDevice: shownDevice(await endDevices.create(input, call), call) }
     }),
     unary(method.getEndDevice, async ({ deviceId }, call) => ({
@@ -69,8 +69,8 @@ export function endDeviceRoutes(endDevices: EndDeviceService): readonly Route[] 
       const { items, nextPageToken } = await endDevices.list(organizationId, { pageSize, pageToken }, call)
       return { endDevices: items.map(endDeviceToProto), nextPageToken }
     }),
-    unary(method.updateEndDevice, async ({ deviceId, name, payloadConversion, externalId }, call) => {
-      const change = { name, payloadConversion, externalId }
+    unary(method.updateEndDevice, async ({ deviceId, name, payloadConversion, externalId, profileId }, call) => {
+      const change = { name, payloadConversion, externalId, profileId }
       return { endDevice: shownDevice(await endDevices.update(deviceId, change, call), call) }
     }),
     unary(method.deleteEndDevice, async ({ deviceId }, call) => {

@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
+import { decodeDeviceProfileId } from '../../src/proto/device-profile.ts'
 import { decodeEndDevice, decodeGateway, decodeOrganization } from '../../src/proto/entities.ts'
 import { CdcFixture, storedCount, storedEvents } from '../../test/rig/services/cdc-rig.ts'
 
@@ -49,18 +50,28 @@ describe('events', () => {
     expect(decodeGateway(event?.body ?? new Uint8Array()).deletedAt).toBe(1_767_323_045_000_006n)
   })
 
-  test('C-2: contain organizations and end devices too', async () => {
+  test('C-2: contain organizations, device profiles and end devices too', async () => {
     await fixture.start()
     await fixture.database.sql(ORGANIZATION)
     await fixture.database.sql(`INSERT INTO end_devices (device_id, organization_id, name, payload_conversion)
       VALUES ('dev', 'org', 'Thermometer', 'cayenne(input)')`)
-    await fixture.database.sql(`DELETE FROM end_devices; UPDATE organizations SET status = 'inactive'`)
-    await fixture.untilStored('entities', 4)
+    await fixture.database.sql(`INSERT INTO device_profiles (profile_id, codec_kind) VALUES ('profile', 'cayenne_lpp')`)
+    await fixture.database.sql(
+      `UPDATE device_profiles SET name = 'Model'; UPDATE end_devices SET profile_id = 'profile'`,
+    )
+    await fixture.database.sql(
+      `DELETE FROM end_devices; DELETE FROM device_profiles; UPDATE organizations SET status = 'inactive'`,
+    )
+    await fixture.untilStored('entities', 8)
     const events = await storedEvents(fixture.client, 'entities')
     expect(events.map(({ subject }) => subject)).toEqual([
       'organization.create',
       'end_device.create',
+      'device_profile.create',
+      'device_profile.update',
+      'end_device.update',
       'end_device.delete',
+      'device_profile.delete',
       'organization.update',
     ])
     const bodies = events.map(({ body }) => body)
@@ -73,7 +84,9 @@ describe('events', () => {
       deviceId: 'dev',
       payloadConversion: 'cayenne(input)',
     })
-    expect(decodeOrganization(bodies[3] ?? new Uint8Array()).status).toBe('inactive')
+    expect(decodeDeviceProfileId(bodies[2] ?? new Uint8Array())).toBe('profile')
+    expect(decodeEndDevice(bodies[4] ?? new Uint8Array())).toMatchObject({ profileId: 'profile' })
+    expect(decodeOrganization(bodies[7] ?? new Uint8Array()).status).toBe('inactive')
   })
 
   test('C-4: have a message id and headers with the position of the change in the log', async () => {

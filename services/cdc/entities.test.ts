@@ -1,13 +1,14 @@
-import { create, toBinary } from '@bufbuild/protobuf'
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Instant } from '../../src/domain/instant.ts'
 import { Row, type RowValue } from '../../src/postgres/replication/change.ts'
+import { CodecKind, DeviceProfileSchema } from '../../src/proto/gen/ponix/device_profile/v1/device_profile_pb.ts'
 import { EndDeviceSchema } from '../../src/proto/gen/ponix/end_device/v1/end_device_pb.ts'
 import { GatewaySchema, GatewayStatus } from '../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationSchema, OrganizationStatus } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { timestampFromInstant } from '../../src/proto/timestamp.ts'
-import { endDeviceEntity, gatewayEntity, organizationEntity } from './entities.ts'
+import { deviceProfileEntity, endDeviceEntity, gatewayEntity, organizationEntity } from './entities.ts'
 import type { Entity } from './entity.ts'
 
 const texts = fc.oneof(
@@ -74,16 +75,36 @@ describe('the encoded bodies of events', () => {
 
   test('C-1: the bodies of end devices equal those of protobuf-es', () => {
     const times = { created_at: instants, updated_at: instants }
-    const more = { organization_id: texts, payload_conversion: texts, external_id: texts, ...times }
+    const more = { organization_id: texts, payload_conversion: texts, external_id: texts, profile_id: texts, ...times }
     fc.assert(
       fc.property(fc.record({ device_id: keys, name: texts, ...more }), (row) => {
         const message = create(EndDeviceSchema, { deviceId: row.device_id, name: row.name ?? '' })
         message.organizationId = row.organization_id ?? ''
         message.payloadConversion = row.payload_conversion ?? ''
         message.externalId = row.external_id ?? ''
+        message.profileId = row.profile_id ?? ''
         message.createdAt = timestamp(row.created_at)
         message.updatedAt = timestamp(row.updated_at)
         expect(hex(bodyOf(endDeviceEntity, row))).toBe(hex(toBinary(EndDeviceSchema, message)))
+      }),
+    )
+  })
+
+  test.each([
+    ['cel', CodecKind.CEL],
+    ['javascript', CodecKind.JAVASCRIPT],
+    ['cayenne_lpp', CodecKind.CAYENNE_LPP],
+    ['later', CodecKind.UNSPECIFIED],
+  ])('C-1: the body of a device profile has the codec kind %s, and no samples', (codec_kind, kind) => {
+    const row = { profile_id: 'p', organization_id: null, name: 'N', codec_kind, codec_source: 's', created_at: 5n }
+    const message = fromBinary(DeviceProfileSchema, bodyOf(deviceProfileEntity, { ...row, updated_at: 7n }))
+    expect(message).toEqual(
+      create(DeviceProfileSchema, {
+        profileId: 'p',
+        name: 'N',
+        codec: { kind, source: 's' },
+        createdAt: timestampFromInstant(5n),
+        updatedAt: timestampFromInstant(7n),
       }),
     )
   })

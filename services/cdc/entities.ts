@@ -1,6 +1,10 @@
+import { create, toBinary } from '@bufbuild/protobuf'
 import type { CapturedTable } from '../../src/postgres/replication/change.ts'
+import { CODEC_KIND } from '../../src/proto/device-profile.ts'
 import { GATEWAY_STATUS, ORGANIZATION_STATUS } from '../../src/proto/entities.ts'
+import { DeviceProfileSchema } from '../../src/proto/gen/ponix/device_profile/v1/device_profile_pb.ts'
 import { MessageWriter } from '../../src/proto/message-writer.ts'
+import { optionalTimestamp } from '../../src/proto/timestamp.ts'
 import { entity, key, text, timestamp, type Entity, type TypedRow } from './entity.ts'
 
 // The field numbers below are those of the .proto files; a test compares the bodies with protobuf-es.
@@ -41,6 +45,7 @@ const endDeviceColumns = {
   name: text,
   payload_conversion: text,
   external_id: text,
+  profile_id: text,
   created_at: timestamp,
   updated_at: timestamp,
 } as const
@@ -63,7 +68,40 @@ function encodeEndDevice(row: TypedRow<typeof endDeviceColumns>): Uint8Array {
     .timestamp(5, row.updated_at)
     .string(6, row.payload_conversion)
     .string(8, row.external_id)
+    .string(9, row.profile_id)
     .finish()
+}
+
+const deviceProfileColumns = {
+  profile_id: key,
+  organization_id: text,
+  name: text,
+  codec_kind: text,
+  codec_source: text,
+  created_at: timestamp,
+  updated_at: timestamp,
+} as const
+
+/** Without samples and fields: a consumer that needs them asks the API. */
+export const deviceProfileEntity = entity({
+  name: 'device_profile',
+  table: { schema: 'public', table: 'device_profiles' },
+  key: 'profile_id',
+  columns: deviceProfileColumns,
+  converter: { create: encodeDeviceProfile, update: encodeDeviceProfile, delete: encodeDeviceProfile },
+})
+
+/** Profiles change rarely, so this conversion is as fast as needed without the writer. */
+function encodeDeviceProfile(row: TypedRow<typeof deviceProfileColumns>): Uint8Array {
+  const message = create(DeviceProfileSchema, {
+    profileId: row.profile_id,
+    organizationId: row.organization_id ?? '',
+    name: row.name ?? '',
+    codec: { kind: statusNumber(CODEC_KIND, row.codec_kind), source: row.codec_source ?? '' },
+    createdAt: optionalTimestamp(row.created_at ?? null),
+    updatedAt: optionalTimestamp(row.updated_at ?? null),
+  })
+  return toBinary(DeviceProfileSchema, message)
 }
 
 const gatewayColumns = {
@@ -104,12 +142,12 @@ function encodeGateway(row: TypedRow<typeof gatewayColumns>): Uint8Array {
   )
 }
 
-/** Returns the number of a status; UNSPECIFIED if it is unknown to this version. */
-function statusNumber(numbers: Readonly<Record<string, number>>, status: string | undefined): number {
+/** Returns the number of a status or kind; UNSPECIFIED if it is unknown to this version. */
+function statusNumber<N extends number>(numbers: Readonly<Record<string, N>>, status: string | undefined): N | 0 {
   return numbers[status ?? ''] ?? 0
 }
 
-export const ENTITIES: readonly Entity[] = [organizationEntity, endDeviceEntity, gatewayEntity]
+export const ENTITIES: readonly Entity[] = [organizationEntity, deviceProfileEntity, endDeviceEntity, gatewayEntity]
 
 export const CAPTURED_TABLES: readonly CapturedTable[] = ENTITIES.map(({ table, key, columns, readsOldOnUpdate }) => ({
   ...table,

@@ -42,11 +42,14 @@ export function cdcStreams(environment: CdcEnvironment): readonly StreamDefiniti
   return streamsOf(environment).flatMap((stream) => {
     if (stream.name === 'dead_letters') return [stream]
     if (stream.name !== environment.PONIX_NATS_GATEWAY_STREAM) return []
-    return [stream, { ...stream, name: ENTITIES_STREAM, subjects: ['organization.>', 'end_device.>'] }]
+    return [
+      stream,
+      { ...stream, name: ENTITIES_STREAM, subjects: ['organization.>', 'end_device.>', 'device_profile.>'] },
+    ]
   })
 }
 
-/** Events of organizations and end devices. */
+/** Events of organizations, end devices and device profiles. */
 const ENTITIES_STREAM = 'entities'
 
 /** Returns the stream of an entity's events, which also names the subject of its dead letters. */

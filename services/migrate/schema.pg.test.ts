@@ -29,10 +29,11 @@ describe('W-4: the tables of PostgreSQL', () => {
     await rig.rows("INSERT INTO organizations (id) VALUES ('org')")
     await rig.rows("INSERT INTO end_devices (device_id, organization_id) VALUES ('dev', 'org')")
     await rig.rows("INSERT INTO gateways (gateway_id, organization_id, gateway_type) VALUES ('gw', 'org', 'emqx')")
+    await rig.rows("INSERT INTO device_profiles (profile_id, codec_kind) VALUES ('profile', 'cayenne_lpp')")
     const [organization] = await rig.rows('SELECT *, created_at = updated_at AS fresh FROM organizations')
     expect(organization).toMatchObject({ name: '', status: 'active', deleted_at: null, fresh: true })
-    expect(await rig.rows('SELECT name, payload_conversion, external_id FROM end_devices')).toEqual([
-      { name: '', payload_conversion: '', external_id: '' },
+    expect(await rig.rows('SELECT name, payload_conversion, external_id, profile_id FROM end_devices')).toEqual([
+      { name: '', payload_conversion: '', external_id: '', profile_id: null },
     ])
     expect(await rig.rows('SELECT gateway_config, status, deleted_at FROM gateways')).toEqual([
       { gateway_config: {}, status: 'pending', deleted_at: null },
@@ -47,11 +48,13 @@ describe('W-4: the tables of PostgreSQL', () => {
     ["INSERT INTO organizations (id) VALUES ('')", 'check constraint'],
     ["UPDATE end_devices SET external_id = '70B3D57ED0000001'", 'check constraint'],
     ["DELETE FROM organizations WHERE id = 'org'", 'foreign key'],
+    ["INSERT INTO device_profiles (profile_id, codec_kind) VALUES ('x', 'odd')", 'check constraint'],
+    ["UPDATE end_devices SET profile_id = 'nothing'", 'foreign key'],
   ])('reject %s by a %s', async (sql, constraint) => {
     await expect(rig.rows(sql)).rejects.toThrow(constraint)
   })
 
-  test.each([['organizations'], ['end_devices'], ['gateways']])(
+  test.each([['organizations'], ['end_devices'], ['device_profiles'], ['gateways']])(
     'increase updated_at of %s with every update, even within one microsecond',
     async (table) => {
       for (const future of ['0', '1 hour']) {
@@ -87,6 +90,14 @@ describe('W-4: the tables of PostgreSQL', () => {
       'gateways_newest',
       "SELECT * FROM gateways WHERE organization_id = 'org' AND deleted_at IS NULL ORDER BY created_at DESC, gateway_id DESC LIMIT 50",
     ],
+    [
+      'device_profiles_newest',
+      "SELECT * FROM device_profiles WHERE organization_id = 'org' ORDER BY created_at DESC, profile_id DESC LIMIT 50",
+    ],
+    [
+      'device_profiles_shared',
+      'SELECT * FROM device_profiles WHERE organization_id IS NULL ORDER BY created_at DESC, profile_id DESC LIMIT 50',
+    ],
   ])('list rows sorted by the index %s', async (index, sql) => {
     const plan = await planOf(sql)
     expect(plan).toContain(index)
@@ -96,9 +107,9 @@ describe('W-4: the tables of PostgreSQL', () => {
 
 describe('C-1, C-5: the publication for cdc', () => {
   test('covers every table, with REPLICA IDENTITY FULL', async () => {
-    const tables = ['end_devices', 'gateways', 'organizations']
+    const tables = ['device_profiles', 'end_devices', 'gateways', 'organizations']
     const identities = await rig.rows<{ name: string; identity: string }>(
-      "SELECT relname AS name, relreplident AS identity FROM pg_class WHERE relname IN ('organizations', 'end_devices', 'gateways') ORDER BY 1",
+      "SELECT relname AS name, relreplident AS identity FROM pg_class WHERE relname IN ('organizations', 'end_devices', 'device_profiles', 'gateways') ORDER BY 1",
     )
     expect(identities).toEqual(tables.map((name) => ({ name, identity: 'f' })))
     const published = await rig.rows(
@@ -123,6 +134,6 @@ describe('C-1, C-5: the publication for cdc', () => {
     for (const _file of allButTheTables) await rig.run('down')
     await rig.rows('CREATE PUBLICATION ponix_cdc_publication FOR TABLE gateways')
     expect(await rig.run('up')).toMatchObject({ code: 0, stderr: '' })
-    expect(await rig.rows("SELECT FROM pg_publication_tables WHERE pubname = 'ponix_cdc_publication'")).toHaveLength(3)
+    expect(await rig.rows("SELECT FROM pg_publication_tables WHERE pubname = 'ponix_cdc_publication'")).toHaveLength(4)
   })
 })

@@ -35,10 +35,12 @@ export interface EndDevice {
   readonly deviceId: string
   readonly organizationId: string
   readonly name: string
-  /** CEL expression that converts the payload (`input`, bytes) to a map; empty if there is none. */
+  /** CEL expression that converts the payload (`input`, bytes) to a map; empty if there is none. Takes precedence over the profile. */
   readonly payloadConversion: string
   /** The normal form of its id in a network server, unique in its organization (see external-id.ts); empty if there is none. */
   readonly externalId: string
+  /** A profile of the organization, or a shared one; empty if there is none. */
+  readonly profileId: string
   readonly createdAt: Instant
   readonly updatedAt: Instant
   /** Receive time of the newest converted payload; null before the first payload, and if the query does not read it. */

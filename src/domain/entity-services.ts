@@ -8,6 +8,7 @@ import { limitPage, pageOutput, pageRequest, type PageInput, type PageOutput } f
 import type {
   CallOptions,
   EndDeviceChange,
+  DeviceProfileRepository,
   EndDeviceRepository,
   GatewayChange,
   GatewayRepository,
@@ -20,7 +21,7 @@ import type {
 type Stored<T> = (id: string, options?: CallOptions) => Promise<T | null>
 
 /** Validates calls for one kind of entity. Throws DomainError; errors of the repository pass through. */
-abstract class EntityService<T, Repository extends { readonly get: Stored<T>; readonly delete: Stored<T> }> {
+export abstract class EntityService<T, Repository extends { readonly get: Stored<T>; readonly delete: Stored<T> }> {
   protected readonly repository: Repository
   protected readonly newId: IdGenerator
   readonly #kind: string
@@ -80,10 +81,17 @@ export class OrganizationService extends EntityService<Organization, Organizatio
 
 export class EndDeviceService extends EntityService<EndDevice, EndDeviceRepository> {
   readonly #conversions: PayloadConversionChecker
+  readonly #profiles: Pick<DeviceProfileRepository, 'get'>
 
-  constructor(endDevices: EndDeviceRepository, newId: IdGenerator, conversions: PayloadConversionChecker) {
+  constructor(
+    endDevices: EndDeviceRepository,
+    newId: IdGenerator,
+    conversions: PayloadConversionChecker,
+    profiles: Pick<DeviceProfileRepository, 'get'>,
+  ) {
     super(endDevices, newId, 'End device', 'device_id')
     this.#conversions = conversions
+    this.#profiles = profiles
   }
 
   /** Creates an end device. An empty `payloadConversion` means no expression. */
@@ -93,7 +101,9 @@ export class EndDeviceService extends EntityService<EndDevice, EndDeviceReposito
       name: requiredText('name', input.name, LIMITS.name),
       payloadConversion: this.#checked(input.payloadConversion),
       externalId: normalExternalId('external_id', input.externalId),
+      profileId: optionalText('profile_id', input.profileId, LIMITS.id),
     }
+    await this.#assertUsable(device.profileId, device.organizationId, options)
     return await this.repository.create({ deviceId: this.newId(), ...device }, options)
   }
 
@@ -103,15 +113,28 @@ export class EndDeviceService extends EntityService<EndDevice, EndDeviceReposito
     return pageOutput(await this.repository.list(id, pageRequest(input), options))
   }
 
-  /** Updates an end device. An empty `payloadConversion` or `externalId` removes it. */
+  /** Updates an end device. An empty `payloadConversion`, `externalId` or `profileId` removes it. */
   async update(deviceId: string, input: EndDeviceChange, options?: CallOptions): Promise<EndDevice> {
-    return await this.existing(deviceId, (id) => {
-      const { name, payloadConversion, externalId: text } = input
+    return await this.existing(deviceId, async (id) => {
+      const { name, payloadConversion, externalId: text, profileId } = input
       if (name !== undefined) requiredText('name', name, LIMITS.name)
       if (payloadConversion !== undefined) this.#checked(payloadConversion)
       const externalId = text === undefined ? undefined : normalExternalId('external_id', text)
-      return this.repository.update(id, { name, payloadConversion, externalId }, options)
+      if (profileId !== undefined && optionalText('profile_id', profileId, LIMITS.id) !== '') {
+        const stored = await this.repository.get(id, options)
+        if (stored === null) return null
+        await this.#assertUsable(profileId, stored.organizationId, options)
+      }
+      return await this.repository.update(id, { name, payloadConversion, externalId, profileId }, options)
     })
+  }
+
+  /** A profile of another organization is reported as not found. A profile never changes its organization. */
+  async #assertUsable(profileId: string, organizationId: string, options?: CallOptions): Promise<void> {
+    if (profileId === '') return
+    const profile = await this.#profiles.get(profileId, options)
+    const isUsable = profile?.organizationId === organizationId || profile?.organizationId === ''
+    found('Device profile', profileId, isUsable ? profile : null)
   }
 
   #checked(source: string): string {

@@ -7,8 +7,12 @@ export const LIMITS = {
   name: 255,
   gatewayType: 64,
   gatewayConfigBytes: 65_536,
-  gatewayConfigDepth: 32,
+  jsonDepth: 32,
   payloadConversionBytes: 4096,
+  samples: 200,
+  samplesBytes: 98_304,
+  profileFields: 200,
+  profileFieldsBytes: 16_384,
   pageToken: 1024,
 } as const
 
@@ -45,7 +49,7 @@ export function jsonObject(field: string, text: string, limit: number): JsonObje
   const value = parseJson(field, text)
   if (!isJsonObject(value))
     throw invalid(`${field} must be a JSON object such as {"host": "mqtt.example.com"}, not ${kindOf(value)}`)
-  assertStorable(field, value, 0)
+  assertStorable(field, value)
   return value
 }
 
@@ -74,9 +78,8 @@ function parseJson(field: string, text: string): JsonValue {
 }
 
 /** Throws for strings and numbers that are valid in JSON, but that the store would reject or change. */
-function assertStorable(field: string, value: JsonValue, depth: number): void {
-  if (depth > LIMITS.gatewayConfigDepth)
-    throw invalid(`${field} is nested deeper than ${LIMITS.gatewayConfigDepth} levels`)
+export function assertStorable(field: string, value: JsonValue, depth = 0): void {
+  if (depth > LIMITS.jsonDepth) throw invalid(`${field} is nested deeper than ${LIMITS.jsonDepth} levels`)
   if (typeof value === 'string') storable(field, value)
   else if (typeof value === 'number' && !Number.isFinite(value))
     throw invalid(`${field} contains a number that is too large`)

@@ -1,3 +1,5 @@
+import type { Codec } from './codec.ts'
+import type { DeviceProfile } from './device-profile.ts'
 import type { EndDevice, Gateway, Organization } from './entities.ts'
 import type { ReadPoint } from './gateway-orchestration/version.ts'
 import type { StoredEnvelope, TelemetryQuery, TelemetryRange } from './telemetry.ts'
@@ -27,13 +29,18 @@ export interface CallOptions {
 
 /** The values of a new entity; timestamps come from the store. */
 export type NewOrganization = Pick<Organization, 'id' | 'name' | 'status'>
-export type NewEndDevice = Pick<EndDevice, 'deviceId' | 'organizationId' | 'name' | 'payloadConversion' | 'externalId'>
+export type NewEndDevice = Pick<
+  EndDevice,
+  'deviceId' | 'organizationId' | 'name' | 'payloadConversion' | 'externalId' | 'profileId'
+>
+export type NewDeviceProfile = Omit<DeviceProfile, 'createdAt' | 'updatedAt'>
 export type NewGateway = Pick<Gateway, 'gatewayId' | 'organizationId' | 'name' | 'gatewayType' | 'gatewayConfig'>
 
 /** The fields to change; undefined keeps a value. `updatedAt` always changes. */
 export type Change<T> = { readonly [K in keyof T]?: T[K] | undefined }
 export type OrganizationChange = Change<Pick<Organization, 'name' | 'status'>>
-export type EndDeviceChange = Change<Pick<EndDevice, 'name' | 'payloadConversion' | 'externalId'>>
+export type EndDeviceChange = Change<Pick<EndDevice, 'name' | 'payloadConversion' | 'externalId' | 'profileId'>>
+export type DeviceProfileChange = Change<Omit<NewDeviceProfile, 'profileId' | 'organizationId'>>
 export type GatewayChange = Change<Pick<Gateway, 'name' | 'gatewayType' | 'gatewayConfig'>>
 
 /**
@@ -51,7 +58,7 @@ interface Repository<Entity, New, Changes> {
   delete(id: string, options?: CallOptions): Promise<Entity | null>
 }
 
-/** `delete` throws `failed_precondition` while the organization owns gateways or end devices. */
+/** `delete` throws `failed_precondition` while the organization owns gateways, end devices or device profiles. */
 export interface OrganizationRepository extends Repository<Organization, NewOrganization, OrganizationChange> {
   list(page: PageRequest, options?: CallOptions): Promise<Page<Organization>>
 }
@@ -60,6 +67,17 @@ export interface EndDeviceRepository extends Repository<EndDevice, NewEndDevice,
   list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<EndDevice>>
   /** Returns the device of the organization with this external id in its normal form. */
   findByExternalId(organizationId: string, externalId: string, options?: CallOptions): Promise<EndDevice | null>
+}
+
+/** The codec of a profile, and the name of the profile. */
+export type ProfileCodec = Codec & { readonly profileName: string }
+
+/** `delete` throws `failed_precondition` while devices have the profile. */
+export interface DeviceProfileRepository extends Repository<DeviceProfile, NewDeviceProfile, DeviceProfileChange> {
+  /** Lists the profiles of the organization and the shared ones, without samples; an empty id lists the shared ones only. */
+  list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<DeviceProfile>>
+  /** Returns the codecs of those of these profiles that exist. */
+  getCodecs(profileIds: readonly string[], options?: CallOptions): Promise<ReadonlyMap<string, ProfileCodec>>
 }
 
 /**

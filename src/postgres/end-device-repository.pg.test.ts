@@ -21,7 +21,7 @@ afterAll(async () => {
 })
 
 beforeEach(() =>
-  schema.sql(`TRUNCATE organizations, end_devices, gateways, end_device_last_seen;
+  schema.sql(`TRUNCATE organizations, end_devices, gateways, device_profiles, end_device_last_seen;
     INSERT INTO organizations (id) VALUES ('org');
     INSERT INTO end_devices (device_id, organization_id)
       SELECT 'dev' || lpad(n::text, 3, '0'), 'org' FROM generate_series(0, 99) n`),
@@ -130,6 +130,6 @@ describe('P-11: the last-seen time of a device', () => {
       `SELECT tablename FROM pg_publication_tables WHERE pubname = 'ponix_cdc_publication'`,
     )
     expect(published.map(({ tablename }) => tablename)).not.toContain('end_device_last_seen')
-    expect(published).toHaveLength(3)
+    expect(published).toHaveLength(4)
   })
 })

@@ -18,11 +18,14 @@ export class PostgresEndDeviceRepository extends PostgresRepository<EndDevice> i
         name: 'name',
         payloadConversion: 'payload_conversion',
         externalId: 'external_id',
+        profileId: 'profile_id',
         createdAt: 'created_at',
         updatedAt: 'updated_at',
         lastSeenAt: '(SELECT last_seen_at FROM end_device_last_seen WHERE end_device_id = device_id)',
       },
-      changeable: ['name', 'payloadConversion', 'externalId'],
+      changeable: ['name', 'payloadConversion', 'externalId', 'profileId'],
+      emptyAsNull: ['profileId'],
+      reference: { property: 'profileId', constraint: 'end_devices_profile_id_fkey', kind: 'Device profile' },
       unique: { property: 'externalId', index: 'end_devices_external_id', field: 'external_id' },
     })
     this.#byExternalId = {

@@ -18,7 +18,9 @@ afterAll(async () => {
   await schema[Symbol.asyncDispose]()
 })
 beforeEach(async () => {
-  await schema.sql('TRUNCATE organizations, end_devices, gateways, gateway_connections, gateway_instances')
+  await schema.sql(
+    'TRUNCATE organizations, end_devices, device_profiles, gateways, gateway_connections, gateway_instances',
+  )
   await schema.sql(`INSERT INTO organizations (id) VALUES ('o1')`)
 })
 

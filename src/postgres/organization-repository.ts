@@ -26,7 +26,8 @@ export class PostgresOrganizationRepository extends PostgresRepository<Organizat
       },
       changeable: ['name', 'status'],
       deletable: `NOT EXISTS (SELECT FROM end_devices WHERE organization_id = $1)
-        AND NOT EXISTS (SELECT FROM gateways WHERE organization_id = $1 AND deleted_at IS NULL)`,
+        AND NOT EXISTS (SELECT FROM gateways WHERE organization_id = $1 AND deleted_at IS NULL)
+        AND NOT EXISTS (SELECT FROM device_profiles WHERE organization_id = $1)`,
     })
   }
 
@@ -44,7 +45,7 @@ export class PostgresOrganizationRepository extends PostgresRepository<Organizat
       if (locked.length === 0) return null
       const [deleted] = await run<Organization>(this.statements.delete, [id])
       if (deleted !== undefined) return deleted
-      const message = `Organization ${id} still has gateways or end devices; delete them first`
+      const message = `Organization ${id} still has gateways, end devices or device profiles; delete them first`
       throw new DomainError('failed_precondition', message)
     }, options)
   }

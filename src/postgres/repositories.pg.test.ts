@@ -34,7 +34,7 @@ async function newOrganization(): Promise<string> {
 }
 
 function deviceOf(organizationId: string, deviceId = newId()) {
-  return { deviceId, organizationId, name: 'Sensor', payloadConversion: '', externalId: '' }
+  return { deviceId, organizationId, name: 'Sensor', payloadConversion: '', externalId: '', profileId: '' }
 }
 
 function gatewayOf(organizationId: string, gatewayId = newId()) {
@@ -170,7 +170,7 @@ test.each([
 ])('A-6 an organization that still has %s is not deleted', async (_kind, create) => {
   const id = await newOrganization()
   await create(id)
-  const message = `Organization ${id} still has gateways or end devices; delete them first`
+  const message = `Organization ${id} still has gateways, end devices or device profiles; delete them first`
   await expect(organizations.delete(id)).rejects.toEqual(refusal('failed_precondition', message))
   expect(await organizations.get(id)).not.toBeNull()
 })

@@ -1,83 +1,9 @@
-import type { QueryResultRow } from 'pg'
 import { DomainError } from '../domain/errors.ts'
-import { toRfc3339, type Instant } from '../domain/instant.ts'
+import { toRfc3339 } from '../domain/instant.ts'
 import type { CallOptions, Change, Page, PageRequest } from '../domain/ports.ts'
 import type { PostgresDatabase, Run, Statement } from './database.ts'
+import { statementsOf, type EntityTable, type StoredEntity } from './entity-statements.ts'
 import { violation } from './errors.ts'
-
-interface StoredEntity extends QueryResultRow {
-  readonly createdAt: Instant
-}
-
-/** The table of an entity. */
-export interface EntityTable<T extends StoredEntity> {
-  /** The name of the entity in errors: `End device`. */
-  readonly kind: string
-  readonly table: string
-  readonly id: keyof T
-  /**
-   * The column of each property, or the expression that reads it. With `organizationId`, an organization owns the entity; with
-   * `deletedAt`, a deleted row stays.
-   */
-  readonly columns: Readonly<Record<keyof T, string>>
-  /** The properties that callers set when they create and update. */
-  readonly changeable: readonly (keyof T)[]
-  /** A property that is unique in its organization, the name of its index and of its field. */
-  readonly unique?: { readonly property: keyof T; readonly index: string; readonly field: string }
-  /** The condition of a deletion. */
-  readonly deletable?: string
-}
-
-/**
- * Selects the existing organization $1 and share-locks it until the end of the transaction, so that it cannot be deleted
- * meanwhile; waits for a concurrent deletion. (FOR KEY SHARE, which the foreign key takes, does not conflict with a soft delete.)
- */
-const LIVE_OWNER = 'WITH owner AS (SELECT id FROM organizations WHERE id = $1 AND deleted_at IS NULL FOR SHARE)'
-
-/** A time that increases even if two changes occur in one microsecond or the clock steps back. */
-const NEXT_UPDATED_AT = "GREATEST(clock_timestamp(), updated_at + interval '1 microsecond')"
-
-/** Returns the statements of a table. Their rows have the entity's property names, so a row is the entity. */
-function statementsOf<T extends StoredEntity>({ table, id, columns, changeable, deletable }: EntityTable<T>) {
-  const all = Object.entries(columns).map(([property, expression]) => `${expression} AS "${property}"`)
-  const [select, returning] = [`SELECT ${all.join(', ')} FROM ${table}`, `RETURNING ${all.join(', ')}`]
-  const isOwned = 'organizationId' in columns
-  const live = 'deletedAt' in columns ? ' AND deleted_at IS NULL' : ''
-  const byId = `WHERE ${columns[id]} = $1${live}`
-
-  const created: readonly (keyof T)[] = [...(isOwned ? ['organizationId'] : []), id, ...changeable]
-  const insert = `INSERT INTO ${table} (${created.map((property) => columns[property]).join(', ')})
-    SELECT ${created.map((_property, index) => `$${index + 1}`).join(', ')}`
-  const changes = changeable.map(
-    (property, index) => `${columns[property]} = COALESCE($${index + 2}, ${columns[property]})`,
-  )
-  const touch = `updated_at = ${NEXT_UPDATED_AT}`
-  const remove = live === '' ? `DELETE FROM ${table}` : `UPDATE ${table} SET deleted_at = clock_timestamp(), ${touch}`
-  const condition = deletable === undefined ? '' : `AND ${deletable}`
-
-  // The pages are in an order that an index has, so the cost of a page does not depend on its position.
-  const list = `${select} WHERE ${isOwned ? 'organization_id = $1' : 'TRUE'}${live}`
-  const [limit, afterTime, afterId] = isOwned ? ['$2', '$3', '$4'] : ['$1', '$2', '$3']
-  const after = `AND (created_at, ${columns[id]}) < (${afterTime}::timestamptz, ${afterId})`
-  const order = `ORDER BY created_at DESC, ${columns[id]} DESC LIMIT ${limit}`
-  return {
-    created,
-    select,
-    create: {
-      name: `create_${table}`,
-      text: isOwned ? `${LIVE_OWNER} ${insert} FROM owner ${returning}` : `${insert} ${returning}`,
-    },
-    get: { name: `get_${table}`, text: `${select} ${byId}` },
-    getMany: { name: `get_many_${table}`, text: `${select} WHERE ${columns[id]} = ANY($1)${live}` },
-    firstPage: { name: `list_${table}_first`, text: `${list} ${order}` },
-    laterPage: { name: `list_${table}_later`, text: `${list} ${after} ${order}` },
-    update: {
-      name: `update_${table}`,
-      text: `UPDATE ${table} SET ${changes.join(', ')}, ${touch} ${byId} ${returning}`,
-    },
-    delete: { name: `delete_${table}`, text: `${remove} ${byId} ${condition} ${returning}` },
-  }
-}
 
 /** Stores the entities of one table. */
 export abstract class PostgresRepository<T extends StoredEntity> {
@@ -96,9 +22,11 @@ export abstract class PostgresRepository<T extends StoredEntity> {
   }
 
   protected async insertRow(run: Run, entity: Partial<T>): Promise<T> {
-    const values = this.statements.created.map((property) => entity[property])
+    const values = this.statements.created.map((property) => parameter(entity[property]))
     const [created] = await run<T>(this.statements.create, values).catch((cause: unknown) => {
-      if (violation(cause)?.kind !== 'foreign_key') throw this.#translated(cause, entity)
+      const violated = violation(cause)
+      if (violated?.kind !== 'foreign_key' || violated.constraint === this.#table.reference?.constraint)
+        throw this.#translated(cause, entity)
       return []
     })
     if (created === undefined) throw new DomainError('not_found', `Organization not found: ${entity['organizationId']}`)
@@ -119,7 +47,7 @@ export abstract class PostgresRepository<T extends StoredEntity> {
   }
 
   protected async updateRow(run: Run, id: string, change: Change<T>): Promise<T | null> {
-    const values = this.#table.changeable.map((property) => change[property] ?? null)
+    const values = this.#table.changeable.map((property) => parameter(change[property] ?? null))
     const [updated] = await run<T>(this.statements.update, [id, ...values]).catch((cause: unknown) => {
       throw this.#translated(cause, change)
     })
@@ -141,10 +69,14 @@ export abstract class PostgresRepository<T extends StoredEntity> {
     return { items, next: { createdAt: last.createdAt, id: String(last[this.#table.id]) } }
   }
 
-  /** Returns `already_exists` for a value that another row has; any other error unchanged. */
+  /** Returns `already_exists` for a value that another row has, `not_found` for a missing reference; any other error unchanged. */
   #translated(cause: unknown, values: Change<T>): unknown {
-    const { kind, id, unique } = this.#table
+    const { kind, id, unique, reference } = this.#table
     const violated = violation(cause)
+    if (reference !== undefined && violated?.constraint === reference.constraint) {
+      const message = `${reference.kind} not found: ${String(values[reference.property])}`
+      return new DomainError('not_found', message, { cause })
+    }
     if (violated?.kind !== 'unique') return cause
     const taken =
       unique !== undefined && violated.constraint === unique.index
@@ -161,4 +93,9 @@ export abstract class PostgresRepository<T extends StoredEntity> {
     const [row] = await this.database.query<T>(statement, values, options)
     return row ?? null
   }
+}
+
+/** Returns a list as JSON, because pg sends lists as PostgreSQL's arrays. */
+function parameter(value: unknown): unknown {
+  return Array.isArray(value) ? JSON.stringify(value) : value
 }

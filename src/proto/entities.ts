@@ -94,13 +94,14 @@ export function endDeviceToProto(device: EndDevice): ProtoEndDevice {
 /** Decodes an EndDevice. Throws a MappingError unless it is complete. */
 export function decodeEndDevice(bytes: Uint8Array): EndDevice {
   const message = decodeMessage(EndDeviceSchema, bytes)
-  const { deviceId, organizationId, name, payloadConversion, externalId } = message
+  const { deviceId, organizationId, name, payloadConversion, externalId, profileId } = message
   return {
     deviceId,
     organizationId,
     name,
     payloadConversion,
     externalId,
+    profileId,
     createdAt: requiredInstant('end_device.created_at', message.createdAt),
     updatedAt: requiredInstant('end_device.updated_at', message.updatedAt),
     lastSeenAt: optionalInstant(message.lastSeenAt),

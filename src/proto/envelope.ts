@@ -128,7 +128,8 @@ function uplinkToProto({ metadata, ...numbers }: Uplink = {}) {
   return metadata === undefined ? numbers : { ...numbers, metadata: protoJson(metadata) }
 }
 
-function protoJson(object: JsonObject): Record<string, ProtoJsonValue> {
+/** Returns the same object as JSON of protobuf-es. */
+export function protoJson(object: JsonObject): Record<string, ProtoJsonValue> {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- protobuf-es declares JSON as mutable, and only reads it
   return object as Record<string, ProtoJsonValue>
 }

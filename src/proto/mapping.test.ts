@@ -81,6 +81,7 @@ test('W-2 an end device round-trips', () => {
     name: text,
     payloadConversion: text,
     externalId: text,
+    profileId: text,
     createdAt: instant,
     updatedAt: instant,
     lastSeenAt: fc.option(instant),

@@ -104,7 +104,7 @@ export function analyticsForEach() {
   /** Creates a device or changes its payload conversion. */
   function device(deviceId: string, payloadConversion = LPP): void {
     const common = { organizationId: 'organization', name: deviceId, createdAt: 0n, updatedAt: 0n, lastSeenAt: null }
-    devices.set(deviceId, { deviceId, payloadConversion, externalId: '', ...common })
+    devices.set(deviceId, { deviceId, payloadConversion, externalId: '', profileId: '', ...common })
   }
 
   async function findDevices(ids: readonly string[]): Promise<ReadonlyMap<string, EndDevice>> {

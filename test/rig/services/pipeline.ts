@@ -46,7 +46,7 @@ export async function startPipeline() {
       return await result.json<T>()
     },
     async createDevice(deviceId: string, payloadConversion = LPP): Promise<void> {
-      const ids = { deviceId, organizationId: ORGANIZATION, externalId: '' }
+      const ids = { deviceId, organizationId: ORGANIZATION, externalId: '', profileId: '' }
       await clients.endDevices.create({ ...ids, name: deviceId, payloadConversion })
     },
     async stop(): Promise<void> {

@@ -2,7 +2,7 @@
 // @generated from file ponix/end_device/v1/end_device.proto (package ponix.end_device.v1, syntax proto3)
 /* eslint-disable */
 
-// End devices send payloads; each has its own CEL expression.
+// End devices send payloads, which a CEL expression or the codec of a device profile converts.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file ponix/end_device/v1/end_device.proto.
  */
 export const file_ponix_end_device_v1_end_device: GenFile = /*@__PURE__*/
-  fileDesc("CiRwb25peC9lbmRfZGV2aWNlL3YxL2VuZF9kZXZpY2UucHJvdG8SE3Bvbml4LmVuZF9kZXZpY2UudjEiiAIKCUVuZERldmljZRIRCglkZXZpY2VfaWQYASABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAIgASgJEgwKBG5hbWUYAyABKAkSLgoKY3JlYXRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoScGF5bG9hZF9jb252ZXJzaW9uGAYgASgJEjAKDGxhc3Rfc2Vlbl9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZXh0ZXJuYWxfaWQYCCABKAkicAoWQ3JlYXRlRW5kRGV2aWNlUmVxdWVzdBIXCg9vcmdhbml6YXRpb25faWQYASABKAkSDAoEbmFtZRgCIAEoCRIaChJwYXlsb2FkX2NvbnZlcnNpb24YAyABKAkSEwoLZXh0ZXJuYWxfaWQYBCABKAkiTQoXQ3JlYXRlRW5kRGV2aWNlUmVzcG9uc2USMgoKZW5kX2RldmljZRgBIAEoCzIeLnBvbml4LmVuZF9kZXZpY2UudjEuRW5kRGV2aWNlIigKE0dldEVuZERldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIkoKFEdldEVuZERldmljZVJlc3BvbnNlEjIKCmVuZF9kZXZpY2UYASABKAsyHi5wb25peC5lbmRfZGV2aWNlLnYxLkVuZERldmljZSJXChVMaXN0RW5kRGV2aWNlc1JlcXVlc3QSFwoPb3JnYW5pemF0aW9uX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJImYKFkxpc3RFbmREZXZpY2VzUmVzcG9uc2USMwoLZW5kX2RldmljZXMYASADKAsyHi5wb25peC5lbmRfZGV2aWNlLnYxLkVuZERldmljZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiqQEKFlVwZGF0ZUVuZERldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJEhEKBG5hbWUYAiABKAlIAIgBARIfChJwYXlsb2FkX2NvbnZlcnNpb24YAyABKAlIAYgBARIYCgtleHRlcm5hbF9pZBgEIAEoCUgCiAEBQgcKBV9uYW1lQhUKE19wYXlsb2FkX2NvbnZlcnNpb25CDgoMX2V4dGVybmFsX2lkIk0KF1VwZGF0ZUVuZERldmljZVJlc3BvbnNlEjIKCmVuZF9kZXZpY2UYASABKAsyHi5wb25peC5lbmRfZGV2aWNlLnYxLkVuZERldmljZSIrChZEZWxldGVFbmREZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCSIZChdEZWxldGVFbmREZXZpY2VSZXNwb25zZTKsBAoQRW5kRGV2aWNlU2VydmljZRJsCg9DcmVhdGVFbmREZXZpY2USKy5wb25peC5lbmRfZGV2aWNlLnYxLkNyZWF0ZUVuZERldmljZVJlcXVlc3QaLC5wb25peC5lbmRfZGV2aWNlLnYxLkNyZWF0ZUVuZERldmljZVJlc3BvbnNlEmMKDEdldEVuZERldmljZRIoLnBvbml4LmVuZF9kZXZpY2UudjEuR2V0RW5kRGV2aWNlUmVxdWVzdBopLnBvbml4LmVuZF9kZXZpY2UudjEuR2V0RW5kRGV2aWNlUmVzcG9uc2USaQoOTGlzdEVuZERldmljZXMSKi5wb25peC5lbmRfZGV2aWNlLnYxLkxpc3RFbmREZXZpY2VzUmVxdWVzdBorLnBvbml4LmVuZF9kZXZpY2UudjEuTGlzdEVuZERldmljZXNSZXNwb25zZRJsCg9VcGRhdGVFbmREZXZpY2USKy5wb25peC5lbmRfZGV2aWNlLnYxLlVwZGF0ZUVuZERldmljZVJlcXVlc3QaLC5wb25peC5lbmRfZGV2aWNlLnYxLlVwZGF0ZUVuZERldmljZVJlc3BvbnNlEmwKD0RlbGV0ZUVuZERldmljZRIrLnBvbml4LmVuZF9kZXZpY2UudjEuRGVsZXRlRW5kRGV2aWNlUmVxdWVzdBosLnBvbml4LmVuZF9kZXZpY2UudjEuRGVsZXRlRW5kRGV2aWNlUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CiRwb25peC9lbmRfZGV2aWNlL3YxL2VuZF9kZXZpY2UucHJvdG8SE3Bvbml4LmVuZF9kZXZpY2UudjEinAIKCUVuZERldmljZRIRCglkZXZpY2VfaWQYASABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAIgASgJEgwKBG5hbWUYAyABKAkSLgoKY3JlYXRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoScGF5bG9hZF9jb252ZXJzaW9uGAYgASgJEjAKDGxhc3Rfc2Vlbl9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZXh0ZXJuYWxfaWQYCCABKAkSEgoKcHJvZmlsZV9pZBgJIAEoCSKEAQoWQ3JlYXRlRW5kRGV2aWNlUmVxdWVzdBIXCg9vcmdhbml6YXRpb25faWQYASABKAkSDAoEbmFtZRgCIAEoCRIaChJwYXlsb2FkX2NvbnZlcnNpb24YAyABKAkSEwoLZXh0ZXJuYWxfaWQYBCABKAkSEgoKcHJvZmlsZV9pZBgFIAEoCSJNChdDcmVhdGVFbmREZXZpY2VSZXNwb25zZRIyCgplbmRfZGV2aWNlGAEgASgLMh4ucG9uaXguZW5kX2RldmljZS52MS5FbmREZXZpY2UiKAoTR2V0RW5kRGV2aWNlUmVxdWVzdBIRCglkZXZpY2VfaWQYASABKAkiSgoUR2V0RW5kRGV2aWNlUmVzcG9uc2USMgoKZW5kX2RldmljZRgBIAEoCzIeLnBvbml4LmVuZF9kZXZpY2UudjEuRW5kRGV2aWNlIlcKFUxpc3RFbmREZXZpY2VzUmVxdWVzdBIXCg9vcmdhbml6YXRpb25faWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiZgoWTGlzdEVuZERldmljZXNSZXNwb25zZRIzCgtlbmRfZGV2aWNlcxgBIAMoCzIeLnBvbml4LmVuZF9kZXZpY2UudjEuRW5kRGV2aWNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLRAQoWVXBkYXRlRW5kRGV2aWNlUmVxdWVzdBIRCglkZXZpY2VfaWQYASABKAkSEQoEbmFtZRgCIAEoCUgAiAEBEh8KEnBheWxvYWRfY29udmVyc2lvbhgDIAEoCUgBiAEBEhgKC2V4dGVybmFsX2lkGAQgASgJSAKIAQESFwoKcHJvZmlsZV9pZBgFIAEoCUgDiAEBQgcKBV9uYW1lQhUKE19wYXlsb2FkX2NvbnZlcnNpb25CDgoMX2V4dGVybmFsX2lkQg0KC19wcm9maWxlX2lkIk0KF1VwZGF0ZUVuZERldmljZVJlc3BvbnNlEjIKCmVuZF9kZXZpY2UYASABKAsyHi5wb25peC5lbmRfZGV2aWNlLnYxLkVuZERldmljZSIrChZEZWxldGVFbmREZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCSIZChdEZWxldGVFbmREZXZpY2VSZXNwb25zZTKsBAoQRW5kRGV2aWNlU2VydmljZRJsCg9DcmVhdGVFbmREZXZpY2USKy5wb25peC5lbmRfZGV2aWNlLnYxLkNyZWF0ZUVuZERldmljZVJlcXVlc3QaLC5wb25peC5lbmRfZGV2aWNlLnYxLkNyZWF0ZUVuZERldmljZVJlc3BvbnNlEmMKDEdldEVuZERldmljZRIoLnBvbml4LmVuZF9kZXZpY2UudjEuR2V0RW5kRGV2aWNlUmVxdWVzdBopLnBvbml4LmVuZF9kZXZpY2UudjEuR2V0RW5kRGV2aWNlUmVzcG9uc2USaQoOTGlzdEVuZERldmljZXMSKi5wb25peC5lbmRfZGV2aWNlLnYxLkxpc3RFbmREZXZpY2VzUmVxdWVzdBorLnBvbml4LmVuZF9kZXZpY2UudjEuTGlzdEVuZERldmljZXNSZXNwb25zZRJsCg9VcGRhdGVFbmREZXZpY2USKy5wb25peC5lbmRfZGV2aWNlLnYxLlVwZGF0ZUVuZERldmljZVJlcXVlc3QaLC5wb25peC5lbmRfZGV2aWNlLnYxLlVwZGF0ZUVuZERldmljZVJlc3BvbnNlEmwKD0RlbGV0ZUVuZERldmljZRIrLnBvbml4LmVuZF9kZXZpY2UudjEuRGVsZXRlRW5kRGV2aWNlUmVxdWVzdBosLnBvbml4LmVuZF9kZXZpY2UudjEuRGVsZXRlRW5kRGV2aWNlUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message ponix.end_device.v1.EndDevice
@@ -46,7 +46,8 @@ export type EndDevice = Message<"ponix.end_device.v1.EndDevice"> & {
   updatedAt?: Timestamp | undefined;
 
   /**
-   * CEL: `input` holds the payload's bytes, the result must be a map or a list of readings.
+   * CEL: `input` holds the payload's bytes, the result must be a map or a list of readings. It takes precedence over the codec of the
+   * profile.
    *
    * @generated from field: string payload_conversion = 6;
    */
@@ -67,6 +68,13 @@ export type EndDevice = Message<"ponix.end_device.v1.EndDevice"> & {
    * @generated from field: string external_id = 8;
    */
   externalId: string;
+
+  /**
+   * The device profile whose codec converts the payloads: one of the organization, or a shared one; empty if there is none.
+   *
+   * @generated from field: string profile_id = 9;
+   */
+  profileId: string;
 };
 
 /**
@@ -101,6 +109,11 @@ export type CreateEndDeviceRequest = Message<"ponix.end_device.v1.CreateEndDevic
    * @generated from field: string external_id = 4;
    */
   externalId: string;
+
+  /**
+   * @generated from field: string profile_id = 5;
+   */
+  profileId: string;
 };
 
 /**
@@ -241,6 +254,13 @@ export type UpdateEndDeviceRequest = Message<"ponix.end_device.v1.UpdateEndDevic
    * @generated from field: optional string external_id = 4;
    */
   externalId?: string | undefined;
+
+  /**
+   * Empty removes it.
+   *
+   * @generated from field: optional string profile_id = 5;
+   */
+  profileId?: string | undefined;
 };
 
 /**
