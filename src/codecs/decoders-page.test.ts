@@ -6,7 +6,10 @@ import { createPayloadConversionChecker } from './cel/static-check.ts'
 import { Decoder } from './decoder.ts'
 
 const page = readFileSync(new URL('../../docs/decoders.md', import.meta.url), 'utf8')
-const kinds: ReadonlyMap<string, CodecKind> = new Map([['cel', 'cel']])
+const kinds: ReadonlyMap<string, CodecKind> = new Map([
+  ['cel', 'cel'],
+  ['js', 'javascript'],
+])
 
 /** A row of a table: bytes, then the result, perhaps with a warning, or a part of the error. */
 const ROW = /^\| `([0-9A-F ]+)` *\| (?:`([{[].*[}\]])`(?: with the warning `([^`]+)`)?|error `([^`]+)`) *\|$/gm
@@ -14,7 +17,6 @@ const ROW = /^\| `([0-9A-F ]+)` *\| (?:`([{[].*[}\]])`(?: with the warning `([^`
 /** The sections with codecs and a table of payloads, each codec with all rows. */
 const examples = page.split(/\n(?=##)/).flatMap((section) => {
   const title = section.split('\n')[0]?.replace(/^#+ /, '') ?? ''
-  const fPort = Number(/payload on port (\d+)/.exec(section)?.[1] ?? 1)
   const rows = [...section.matchAll(ROW)].map(([, payload = '', data, warning, error]) => ({
     payload,
     expected:
@@ -23,7 +25,7 @@ const examples = page.split(/\n(?=##)/).flatMap((section) => {
   if (rows.length === 0) return []
   return [...section.matchAll(/^```(\w+)\n([^]*?)^```/gm)].flatMap(([, language = '', source = '']) => {
     const kind = kinds.get(language)
-    return kind === undefined ? [] : [{ title: `${title} (${language})`, codec: { kind, source }, fPort, rows }]
+    return kind === undefined ? [] : [{ title: `${title} (${language})`, codec: { kind, source }, rows }]
   })
 })
 
@@ -38,17 +40,21 @@ describe('P-2: the examples of docs/decoders.md', () => {
   it('are those of these sections', () => {
     expect(examples.map(({ title, rows }) => [title, rows.length])).toEqual([
       ['From a data sheet to a row (cel)', 4],
+      ['From a data sheet to a row (js)', 4],
+      ['Readings of earlier times (cel)', 2],
+      ['Readings of earlier times (js)', 2],
+      ['Warnings (js)', 2],
       ['Fields with a type: ELSYS (cel)', 2],
       ['Fixed positions, signed numbers and flags: Dragino LHT65 (cel)', 2],
       ['Decimal digits (BCD): M-Bus (cel)', 2],
     ])
   })
 
-  it.each(examples)('$title is accepted and returns the results of its table', ({ codec, fPort, rows }) => {
+  it.each(examples)('$title is accepted and returns the results of its table', ({ codec, rows }) => {
     expect(check(codec)).toEqual({ ok: true })
     const results = rows.map(({ payload, expected }) => {
       const bytes = Buffer.from(payload.replaceAll(' ', ''), 'hex')
-      const result = decoder.decode(codec, Uint8Array.from(bytes), { receivedAt: 0n, uplink: { fPort } })
+      const result = decoder.decode(codec, Uint8Array.from(bytes), { receivedAt: 0n, uplink: { fPort: 2 } })
       if (result.ok) return { data: result.data, warnings: result.warnings ?? [] }
       return {
         error: expected.error !== undefined && result.reason.includes(expected.error) ? expected.error : result.reason,

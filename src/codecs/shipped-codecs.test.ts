@@ -7,7 +7,10 @@ import { sourceSizeError, type Codec } from '../domain/codec.ts'
 import { Decoder } from './decoder.ts'
 
 const root = fileURLToPath(new URL('../../codecs', import.meta.url))
-const languages = [['cel', 'codec.cel']] as const
+const languages = [
+  ['cel', 'codec.cel'],
+  ['javascript', 'codec.js'],
+] as const
 
 /** The form of examples.json: TS013-1.0.0, where the only error is a part of the message. */
 const exampleSchema = z.strictObject({
@@ -52,10 +55,10 @@ function decode(codec: Codec, { input }: Example) {
   return result.ok ? { data: result.data, warnings: result.warnings ?? [] } : { errors: [result.reason] }
 }
 
-/** Rounds every number to 12 digits: the decimal fraction of an example is not always the double that a formula results in. */
+/** Rounds every number to ten digits: the decimal fraction of an example is not always the double that a formula results in. */
 function rounded(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value), (_, item: unknown) =>
-    typeof item === 'number' ? Number(item.toPrecision(12)) : item,
+    typeof item === 'number' ? Number(item.toPrecision(10)) : item,
   )
 }
 
@@ -69,6 +72,15 @@ describe('P-2: the codecs of the folder codecs', () => {
     expect(sourceSizeError(codec)).toBeUndefined()
     const results = examples.map((example) => [example.description, rounded(decode(codec, example))])
     expect(results).toEqual(examples.map((example) => [example.description, expectedOf(example)]))
+  })
+
+  it('are of at least 30 devices of 15 vendors, with at least 300 examples; some devices have both languages', () => {
+    const vendors = new Set(folders.map((folder) => folder.split('/')[0]))
+    const examples = folders.flatMap((folder) => examplesOf(folder))
+    expect(folders.length).toBeGreaterThanOrEqual(30)
+    expect(vendors.size).toBeGreaterThanOrEqual(15)
+    expect(examples.length).toBeGreaterThanOrEqual(300)
+    expect(codecs.length - folders.length).toBeGreaterThanOrEqual(4)
   })
 
   it.each(codecs)('$name has at least eight examples, of results and of errors', ({ examples }) => {
