@@ -281,7 +281,7 @@ describe('errors of the dead-letter commands', () => {
     const { code, stderr } = await ponixAnalytics(['dead-leters'])
     expect([code, stderr]).toEqual([
       2,
-      'ponix-analytics: unknown command "dead-leters"; the commands are run, dead-letters, purge\n',
+      'ponix-analytics: unknown command "dead-leters"; the commands are run, dead-letters, purge, redecode\n',
     ])
   })
 })

@@ -6,6 +6,9 @@ import { openClients, analyticsEnvironment, type AnalyticsEnvironment } from './
 import { addDeadLetterCommands } from './dead-letter-commands.ts'
 import { observePool } from './metrics.ts'
 import { addPurgeCommand } from './purge/purge-command.ts'
+import { addRedecodeCommand } from './redecode/redecode-command.ts'
+
+const workerUrl = new URL('./analytics-worker.js', import.meta.url)
 
 await runProgram({
   name: 'ponix-analytics',
@@ -15,13 +18,13 @@ await runProgram({
   addCommands(program, environment) {
     addDeadLetterCommands(program, environment)
     addPurgeCommand(program, environment)
+    addRedecodeCommand(program, environment, workerUrl)
   },
 })
 
 async function runAnalytics(environment: AnalyticsEnvironment): Promise<never> {
   const logger = createLogger('analytics')
   const clients = await openClients(environment, logger)
-  const workerUrl = new URL('./analytics-worker.js', import.meta.url)
   const analytics = await createAnalytics({ ...clients, environment, workerUrl, logger })
   observePool(analytics.pool)
   return await runService({

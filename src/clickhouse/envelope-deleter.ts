@@ -27,9 +27,18 @@ export async function countRows({ client }: ClickHouse, rows: DeviceRows): Promi
  * carry it out; a lightweight delete would only hide the rows until an unrelated merge.
  */
 export async function deleteRows(clickhouse: ClickHouse, rows: DeviceRows): Promise<void> {
+  await runDeletion(clickhouse, conditionOf(rows), parametersOf(rows))
+}
+
+/** Deletes the rows of a condition, as {@link deleteRows} does. */
+export async function runDeletion(
+  clickhouse: ClickHouse,
+  condition: string,
+  parameters: Readonly<Record<string, unknown>>,
+): Promise<void> {
   await clickhouse.client.command({
-    query: `ALTER TABLE processed_envelope_rows DELETE WHERE ${conditionOf(rows)}`,
-    query_params: parametersOf(rows),
+    query: `ALTER TABLE processed_envelope_rows DELETE WHERE ${condition}`,
+    query_params: parameters,
     clickhouse_settings: { mutations_sync: '0' },
   })
   // Waiting in the request would exceed its timeout for a large table.

@@ -1,12 +1,15 @@
 import { AckPolicy, DeliverPolicy } from '@nats-io/jetstream'
 import { nanos } from '@nats-io/nats-core'
 import type { NatsClient } from './connection.ts'
-import { infoOf } from './streams.ts'
+import { infoOf, NANOS_PER_MS } from './streams.ts'
 
 /** A message as its stream holds it. */
 export interface HeldMessage {
   readonly streamSequence: number
   readonly body: Uint8Array
+  /** In milliseconds since the epoch. */
+  readonly storedAtMs: number
+  readonly header: (name: string) => string | undefined
 }
 
 /** Bounds the memory: messages have at most `max_payload` bytes. */
@@ -33,7 +36,10 @@ export async function* messagesOf(client: NatsClient, stream: string, subject: s
       for await (const message of batch) {
         pending = message.info.pending
         left -= 1
-        yield { streamSequence: message.seq, body: message.data }
+        const { headers, data: body, seq: streamSequence } = message
+        const storedAtMs = Math.floor(message.info.timestampNanos / NANOS_PER_MS)
+        const header = (header: string): string | undefined => headers?.get(header) || undefined
+        yield { streamSequence, body, storedAtMs, header }
       }
       if (pending === undefined)
         throw new Error(`stream ${stream}: NATS did not deliver ${left} messages of ${subject}`)

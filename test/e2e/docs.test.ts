@@ -252,7 +252,7 @@ describe('commands of the documents of the pipeline', () => {
     [/^curl .*avg\(data\./, showsAverage],
     [/^curl \S+\/metrics$/, showsMetrics],
     [/^PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, runWithServers],
-    [/^PONIX_POSTGRES_PORT=\S+ \S+ \S+ npx ponix-analytics purge /, runWithServers],
+    [/^PONIX_POSTGRES_PORT=\S+ \S+ \S+ npx ponix-analytics (purge|redecode) /, runWithServers],
     [/^PONIX_POSTGRES_PORT=\S+ \S+ npx ponix-cdc status$/, runWithServers],
     [/^PONIX_POSTGRES_PORT=\S+ npx ponix-cdc resnapshot$/, runWithServers],
     [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, (command) => startWithOtherServers(command, serversPage)],
