@@ -138,13 +138,15 @@ function sampleOf(file: string, document: LocatedDocument, value: unknown, path:
   }
 }
 
+/** An empty output is that of any result. */
 function expectationOf({ output, expected, normalizedOutput }: z.infer<typeof sample>): SampleExpectation | undefined {
   const outputs = [output, expected, normalizedOutput].filter((each) => each != null)
   const errors = outputs.flatMap((each) => each.errors ?? [])
   if (errors.length > 0) return { errors }
   const results = outputs.map(({ data }) => data).filter((data) => data != null)
   const [warnings] = outputs.flatMap((each) => (each.warnings == null ? [] : [each.warnings]))
-  return results.length === 0 ? undefined : { results, warnings }
+  const isAny = outputs.length > 0 && outputs.every((each) => Object.keys(each).length === 0)
+  return results.length === 0 && !isAny ? undefined : { results, warnings }
 }
 
 function pathText(path: readonly PropertyKey[]): string {

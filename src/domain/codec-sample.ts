@@ -3,7 +3,7 @@ import { jsonDifferences, type Difference } from './json-difference.ts'
 
 /** The expected outcome of a codec for one payload. */
 export type SampleExpectation =
-  /** The codec returns one of these results; without `warnings`, it may return any warnings. */
+  /** The codec returns one of these results, or any if there are none; without `warnings`, it may return any warnings. */
   | { readonly results: readonly JsonValue[]; readonly warnings?: readonly string[] | undefined }
   /** The codec fails with a reason that contains each of these texts. */
   | { readonly errors: readonly string[] }

@@ -55,7 +55,7 @@ export function decodeDeviceProfileId(bytes: Uint8Array): string {
   return profileId
 }
 
-function sampleToProto({ name, payload, expected, ...sample }: ProfileSample): ProtoSample {
+export function sampleToProto({ name, payload, expected, ...sample }: ProfileSample): ProtoSample {
   const receivedAt = sample.receivedAt === undefined ? null : fromRfc3339(sample.receivedAt)
   return create(SampleSchema, {
     name,

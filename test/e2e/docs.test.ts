@@ -47,6 +47,7 @@ const NOT_HERE: Exceptions = [
   [/^PONIX_CDC_CRASHES=/, 'takes minutes; npm test runs the same with fewer kills'],
   [/^ponix-cdc (resnapshot|forget)$/, 'changes the slot; administration.pg.test.ts and recovery.pg.test.ts run it'],
   [/^npx ponix-codec (run|test) /, 'needs no servers; decoders-page.test.ts of services/codec runs it'],
+  [/^npx ponix-codec (push|pull) /, 'needs the api only; profiles.pg.test.ts of services/codec runs it'],
   [/^(ponix-analytics dead-letters|curl -f)$/, 'names a group of commands or an option'],
   [/^apt install /, 'changes the machine'],
   [/^docker run /, 'needs Docker and its images'],
