@@ -2,7 +2,7 @@ import { EvaluationPool } from '../../src/codecs/pool/evaluation-pool.ts'
 import type { ProcessedEnvelopeWriter } from '../../src/clickhouse/envelope-writer.ts'
 import { messageOf } from '../../src/domain/errors.ts'
 import { now } from '../../src/domain/instant.ts'
-import type { EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
+import type { DeviceProfileRepository, EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer/consumer.ts'
 import type { ConsumerOptions } from '../../src/nats/consumer/consumer-options.ts'
@@ -36,6 +36,7 @@ export interface AnalyticsParts {
   readonly nats: NatsClient
   readonly endDevices: Pick<EndDeviceRepository, 'getMany'>
   readonly organizations: Pick<OrganizationRepository, 'getMany'>
+  readonly profiles: Pick<DeviceProfileRepository, 'getCodecs'>
   readonly capture: CaptureActivity
   readonly lastSeenStore: LastSeenStore
   readonly writer: ProcessedEnvelopeWriter

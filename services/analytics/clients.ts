@@ -5,6 +5,7 @@ import { connectNats, natsOptions } from '../../src/nats/connection.ts'
 import { streamsOf, ensureStreams } from '../../src/nats/streams.ts'
 import { PostgresCaptureActivity } from '../../src/postgres/replication/slot.ts'
 import { connectPostgres, postgresOptions } from '../../src/postgres/database.ts'
+import { PostgresDeviceProfileRepository } from '../../src/postgres/device-profile-repository.ts'
 import { PostgresEndDeviceRepository, PostgresLastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import { PostgresOrganizationRepository } from '../../src/postgres/organization-repository.ts'
 import {
@@ -57,6 +58,7 @@ export async function openClients(environment: AnalyticsEnvironment, logger: Log
     clickhouse,
     endDevices: new PostgresEndDeviceRepository(database),
     organizations: new PostgresOrganizationRepository(database),
+    profiles: new PostgresDeviceProfileRepository(database),
     capture: new PostgresCaptureActivity(database, environment.PONIX_CDC_SLOT_NAME),
     lastSeenStore: new PostgresLastSeenStore(database),
     writer: createEnvelopeWriter(clickhouse),

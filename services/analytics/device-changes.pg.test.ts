@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { PostgresCaptureActivity } from '../../src/postgres/replication/slot.ts'
 import { connectPostgres, type PostgresDatabase } from '../../src/postgres/database.ts'
+import { PostgresDeviceProfileRepository } from '../../src/postgres/device-profile-repository.ts'
 import { PostgresEndDeviceRepository, PostgresLastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import { PostgresOrganizationRepository } from '../../src/postgres/organization-repository.ts'
 import { decodeEndDevice } from '../../src/proto/entities.ts'
@@ -49,6 +50,7 @@ beforeEach(async () => {
       },
     },
     organizations: new PostgresOrganizationRepository(database),
+    profiles: new PostgresDeviceProfileRepository(database),
     cdcAvailable: () => changes.available,
     now: () => now,
   })
@@ -110,6 +112,23 @@ describe('P-6: CDC events invalidate the device cache', () => {
     expect(await cached()).toEqual(known('{"v": 1}'))
     await stage.database.sql('TRUNCATE end_devices')
     await expect.poll(() => lookUp()).toEqual({ kind: 'unknown_device' })
+  })
+
+  it('a changed profile is in force for its devices, also when the profile of a device changes', async () => {
+    const profile = (id: string, source: string) => ({ ...known(source), profile: { id, name: 'Model' } })
+    await stage.database.sql(`INSERT INTO device_profiles (profile_id, name, codec_kind, codec_source)
+      VALUES ('one', 'Model', 'cel', '{"p": 1}'), ('two', 'Model', 'cel', '{"p": 2}')`)
+    await stage.database.sql(`UPDATE end_devices SET profile_id = 'one'`)
+    await stage.untilStored('entities', 3)
+    expect(await cached()).toEqual(known('{"v": 1}'))
+    await stage.database.sql(`UPDATE end_devices SET payload_conversion = ''`)
+    await expect.poll(() => lookUp()).toEqual(profile('one', '{"p": 1}'))
+    expect(await cached()).toEqual(profile('one', '{"p": 1}'))
+    await stage.database.sql(`UPDATE device_profiles SET codec_source = '{"p": 3}' WHERE profile_id = 'one'`)
+    await expect.poll(() => lookUp()).toEqual(profile('one', '{"p": 3}'))
+    expect(await cached()).toEqual(profile('one', '{"p": 3}'))
+    await stage.database.sql(`UPDATE end_devices SET profile_id = 'two'`)
+    await expect.poll(() => lookUp()).toEqual(profile('two', '{"p": 2}'))
   })
 
   it('an event that cannot be decoded invalidates everything', async () => {

@@ -4,6 +4,7 @@ import { messageOf } from '../../src/domain/errors.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { LiveFeed, type LiveMessage } from '../../src/nats/consumer/live-feed.ts'
 import type { CaptureActivity } from '../../src/postgres/replication/slot.ts'
+import { decodeDeviceProfileId } from '../../src/proto/device-profile.ts'
 import { decodeEndDevice, decodeOrganization } from '../../src/proto/entities.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { analyticsMetrics } from './metrics.ts'
@@ -11,6 +12,7 @@ import { analyticsMetrics } from './metrics.ts'
 export interface ChangeListener {
   deviceChanged(device: Pick<EndDevice, 'deviceId' | 'organizationId'>): void
   organizationChanged(id: string): void
+  profileChanged?(id: string): void
   /** Called when events may be missing. */
   anythingChanged(): void
 }
@@ -21,7 +23,7 @@ export interface DeviceChangesParts {
   readonly logger: Logger
 }
 
-const SUBJECTS = ['end_device.*', 'organization.*']
+const SUBJECTS = ['end_device.*', 'organization.*', 'device_profile.*']
 /**
  * The interval between the starts of two checks that events are delivered, and the validity of a check, from its start. While the system
  * is overloaded, checks may overlap: they are valid without a gap as long as each takes less than the difference.
@@ -31,7 +33,7 @@ const CHECK_VALID_MS = 1000
 const MAX_CHECKS = 4
 
 /**
- * Subscribes to the CDC events of devices and organizations. The absence of events is ambiguous: nothing changed, or events
+ * Subscribes to the CDC events of devices, organizations and device profiles. The absence of events is ambiguous: nothing changed, or events
  * cannot be delivered. Therefore NATS and PostgreSQL are checked periodically.
  */
 export class DeviceChanges {
@@ -101,6 +103,7 @@ function dispatch(listener: ChangeListener, { subject, body }: LiveMessage): voi
   try {
     if (subject.endsWith('.truncate')) listener.anythingChanged()
     else if (subject.startsWith('end_device.')) listener.deviceChanged(decodeEndDevice(body))
+    else if (subject.startsWith('device_profile.')) listener.profileChanged?.(decodeDeviceProfileId(body))
     else listener.organizationChanged(decodeOrganization(body).id)
   } catch {
     listener.anythingChanged()

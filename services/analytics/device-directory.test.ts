@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { EndDevice, Organization } from '../../src/domain/entities.ts'
 import { DomainError } from '../../src/domain/errors.ts'
+import type { ProfileCodec } from '../../src/domain/ports.ts'
 import { DeviceDirectory, LookupCache } from './device-directory.ts'
 import { celCodec } from '../../test/rig/adapters/cel-codec.ts'
 
@@ -24,12 +25,15 @@ const ORGANIZATION: Organization = {
   deletedAt: null,
 }
 
+interface Store {
+  device: EndDevice | null | Error
+  organization: Organization | null | Error
+  profile: ProfileCodec | null | Error
+}
+
 /** Creates a directory on a store with scripted results; a result that is an Error is thrown. */
 function scene() {
-  const store: { device: EndDevice | null | Error; organization: Organization | null | Error } = {
-    device: DEVICE,
-    organization: ORGANIZATION,
-  }
+  const store: Store = { device: DEVICE, organization: ORGANIZATION, profile: null }
   let now = 0
   const queries: string[] = []
   const answer = async <T>(ids: readonly string[], value: T | null | Error): Promise<ReadonlyMap<string, T>> => {
@@ -40,6 +44,7 @@ function scene() {
   const directory = new DeviceDirectory({
     endDevices: { getMany: (ids) => answer(ids, store.device) },
     organizations: { getMany: (ids) => answer(ids, store.organization) },
+    profiles: { getCodecs: (ids) => answer(ids, store.profile) },
     cdcAvailable: () => false,
     now: () => now,
     retryDelaysMs: { first: 1, longest: 2 },
@@ -76,6 +81,33 @@ describe('P-1, P-6: device directory', () => {
     store.organization = ORGANIZATION
     advance(1000)
     expect(await lookUp()).toMatchObject({ kind: 'known' })
+  })
+})
+
+describe('the codec of a profile', () => {
+  const known = { kind: 'known', organizationId: 'organization' }
+  const profile = { profileName: 'Model', kind: 'javascript', source: 'function decodeUplink() {}' } as const
+
+  it('is that of a device without an expression, and changes within a second', async () => {
+    const { lookUp, store, queries, advance } = scene()
+    store.device = { ...DEVICE, payloadConversion: '', profileId: 'profile' }
+    expect(await lookUp()).toEqual({ ...known, codec: null })
+    store.profile = profile
+    advance(1000)
+    const codec = { kind: 'javascript', source: profile.source }
+    const found = { ...known, codec, profile: { id: 'profile', name: 'Model' } }
+    expect(await Promise.all([lookUp(), lookUp()])).toEqual([found, found])
+    expect(queries).toEqual(['device', 'organization', 'profile', 'device', 'organization', 'profile'])
+    store.profile = { ...profile, source: 'changed' }
+    advance(1000)
+    expect(await lookUp()).toEqual({ ...found, codec: { ...codec, source: 'changed' } })
+  })
+
+  it('is not read for a device with an expression, which takes precedence', async () => {
+    const { lookUp, store, queries } = scene()
+    store.device = { ...DEVICE, profileId: 'profile' }
+    expect(await lookUp()).toEqual({ ...known, codec: celCodec(DEVICE.payloadConversion) })
+    expect(queries).toEqual(['device', 'organization'])
   })
 })
 

@@ -3,12 +3,22 @@ import { BatchLoader } from '../../src/domain/batch-loader.ts'
 import type { Codec } from '../../src/domain/codec.ts'
 import type { EndDevice } from '../../src/domain/entities.ts'
 import { DomainError } from '../../src/domain/errors.ts'
-import type { EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
+import type {
+  DeviceProfileRepository,
+  EndDeviceRepository,
+  OrganizationRepository,
+  ProfileCodec,
+} from '../../src/domain/ports.ts'
 import type { ChangeListener } from './device-changes.ts'
 
 export type DeviceLookup =
-  /** `codec` is null while the device has none. */
-  | { readonly kind: 'known'; readonly organizationId: string; readonly codec: Codec | null }
+  /** `codec` is null while the device has none; `profile` has it if the device itself has none. */
+  | {
+      readonly kind: 'known'
+      readonly organizationId: string
+      readonly codec: Codec | null
+      readonly profile?: { readonly id: string; readonly name: string }
+    }
   | { readonly kind: 'unknown_device' }
   /** The organization of the device is deleted or missing. */
   | { readonly kind: 'unknown_organization'; readonly organizationId: string }
@@ -16,6 +26,7 @@ export type DeviceLookup =
 export interface DeviceDirectoryParts {
   readonly endDevices: Pick<EndDeviceRepository, 'getMany'>
   readonly organizations: Pick<OrganizationRepository, 'getMany'>
+  readonly profiles: Pick<DeviceProfileRepository, 'getCodecs'>
   /** Returns whether every change is currently reported to the directory. */
   cdcAvailable(): boolean
   /** Returns the time of a monotonic clock in milliseconds. */
@@ -29,15 +40,23 @@ const MAX_ENTRIES = 50_000
 const MAX_CHARACTERS = 16 * 1024 * 1024
 const ENTRY_CHARACTERS = 100
 
-type KnownDevice = Omit<Extract<DeviceLookup, { kind: 'known' }>, 'kind'>
+interface KnownDevice {
+  readonly organizationId: string
+  /** The device's own codec. */
+  readonly codec: Codec | null
+  /** The profile that has the codec; empty if the device has a codec of its own, or neither. */
+  readonly profileId: string
+}
 
-/** Looks up devices and their organizations in the store, through a cache that CDC events invalidate. */
+/** Looks up devices, their organizations and their profiles in the store, through a cache that CDC events invalidate. */
 export class DeviceDirectory implements ChangeListener {
   readonly #parts: DeviceDirectoryParts
   readonly #devices: LookupCache<KnownDevice | null>
   readonly #organizations: LookupCache<boolean>
+  readonly #profiles: LookupCache<ProfileCodec | null>
   readonly #deviceLoader: BatchLoader<KnownDevice>
   readonly #organizationLoader: BatchLoader<true>
+  readonly #profileLoader: BatchLoader<ProfileCodec>
 
   constructor(parts: DeviceDirectoryParts) {
     this.#parts = parts
@@ -49,6 +68,7 @@ export class DeviceDirectory implements ChangeListener {
     }
     this.#devices = new LookupCache({ ...common, weightOf: charactersOf })
     this.#organizations = new LookupCache({ ...common, weightOf: () => ENTRY_CHARACTERS })
+    this.#profiles = new LookupCache({ ...common, weightOf: charactersOfProfile })
     this.#deviceLoader = new BatchLoader(async (ids, signal) => {
       const found = await this.#retry(signal, () => parts.endDevices.getMany(ids, { signal }))
       return new Map([...found].map(([id, device]) => [id, knownDevice(device)]))
@@ -57,6 +77,9 @@ export class DeviceDirectory implements ChangeListener {
       const found = await this.#retry(signal, () => parts.organizations.getMany(ids, { signal }))
       return new Map([...found.keys()].map((id) => [id, true]))
     })
+    this.#profileLoader = new BatchLoader((ids, signal) =>
+      this.#retry(signal, () => parts.profiles.getCodecs(ids, { signal })),
+    )
   }
 
   deviceChanged({ deviceId }: Pick<EndDevice, 'deviceId'>): void {
@@ -67,8 +90,13 @@ export class DeviceDirectory implements ChangeListener {
     this.#organizations.invalidate(id)
   }
 
+  profileChanged(id: string): void {
+    this.#profiles.invalidate(id)
+  }
+
   anythingChanged(): void {
     this.#devices.clear()
+    this.#profiles.clear()
     this.#organizations.clear()
   }
 
@@ -90,7 +118,17 @@ export class DeviceDirectory implements ChangeListener {
       organizationId,
       async () => (await this.#organizationLoader.load(organizationId, signal)) !== null,
     )
-    return exists instanceof Promise ? exists.then((known) => lookupOf(device, known)) : lookupOf(device, exists)
+    return exists instanceof Promise
+      ? exists.then((known) => this.#withProfile(device, known, signal))
+      : this.#withProfile(device, exists, signal)
+  }
+
+  #withProfile(device: KnownDevice, exists: boolean, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup> {
+    const { organizationId, codec, profileId } = device
+    if (!exists) return { kind: 'unknown_organization', organizationId }
+    if (profileId === '') return { kind: 'known', organizationId, codec }
+    const profile = this.#profiles.get(profileId, () => this.#profileLoader.load(profileId, signal))
+    return profile instanceof Promise ? profile.then((found) => lookupOf(device, found)) : lookupOf(device, profile)
   }
 
   async #retry<T>(signal: AbortSignal, query: () => Promise<T>): Promise<T> {
@@ -106,12 +144,19 @@ export class DeviceDirectory implements ChangeListener {
   }
 }
 
-function knownDevice({ organizationId, payloadConversion }: EndDevice): KnownDevice {
-  return { organizationId, codec: payloadConversion === '' ? null : { kind: 'cel', source: payloadConversion } }
+function knownDevice({ organizationId, payloadConversion, profileId }: EndDevice): KnownDevice {
+  if (payloadConversion === '') return { organizationId, codec: null, profileId }
+  return { organizationId, codec: { kind: 'cel', source: payloadConversion }, profileId: '' }
 }
 
-function lookupOf(device: KnownDevice, exists: boolean): DeviceLookup {
-  return exists ? { kind: 'known', ...device } : { kind: 'unknown_organization', organizationId: device.organizationId }
+function lookupOf({ organizationId, profileId }: KnownDevice, found: ProfileCodec | null): DeviceLookup {
+  if (found === null) return { kind: 'known', organizationId, codec: null }
+  const { kind, source, profileName } = found
+  return { kind: 'known', organizationId, codec: { kind, source }, profile: { id: profileId, name: profileName } }
+}
+
+function charactersOfProfile(profile: ProfileCodec | null): number {
+  return ENTRY_CHARACTERS + (profile === null ? 0 : profile.profileName.length + profile.source.length)
 }
 
 function charactersOf(device: KnownDevice | null): number {

@@ -52,6 +52,16 @@ function process(raw: Partial<RawEnvelope> = {}) {
 }
 
 describe('P-1: conversion of a raw envelope', () => {
+  it('names the profile of a codec that fails', async () => {
+    device = { ...KNOWN, profile: { id: 'p1', name: 'Model A' } }
+    expect(await process({ payload: Uint8Array.of(0, 200) })).toMatchObject({
+      kind: 'dead_letter',
+      reason: expect.stringMatching(
+        /^codec of profile p1 \(Model A\) of device device: line 1, column 1: Cayenne LPP: /,
+      ),
+    })
+  })
+
   it('keeps the ids, uses the receipt as occurred_at and adds processed_at', async () => {
     expect(await process()).toEqual({
       kind: 'processed',

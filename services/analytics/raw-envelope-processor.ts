@@ -62,6 +62,7 @@ export interface RawEnvelopeProcessorParts {
   onDeviceWithoutExpression(deviceId: string): void
 }
 
+type KnownLookup = Extract<DeviceLookup, { kind: 'known' }>
 type UnknownDevice = Exclude<DeviceLookup, { kind: 'known' }>
 
 const MAX_TRACKED_DEVICES = 10_000
@@ -89,16 +90,20 @@ export class RawEnvelopeProcessor {
     if (device.codec === null) return this.#noExpression(id)
     this.#withoutExpression.delete(id)
     const result = await this.#parts.evaluate({ organizationId, codec: device.codec, payload, context: raw })
-    if (!result.ok) return 'deferred' in result ? DEFERRED : evaluationFailure(id, result.reason)
-    return this.#processed(raw, result)
+    if (!result.ok) return 'deferred' in result ? DEFERRED : evaluationFailure(id, device, result.reason)
+    return this.#processed(raw, device, result)
   }
 
-  #processed(raw: RawEnvelope, { data, size, warnings }: Extract<Evaluation, { ok: true }>): RawOutcome {
+  #processed(
+    raw: RawEnvelope,
+    device: KnownLookup,
+    { data, size, warnings }: Extract<Evaluation, { ok: true }>,
+  ): RawOutcome {
     const { endDeviceId, organizationId, receivedAt, uplink } = raw
     const result = readingsOf(data, receivedAt)
     if (!result.ok) {
       this.#parts.release(size)
-      return evaluationFailure(endDeviceId, result.reason)
+      return evaluationFailure(endDeviceId, device, result.reason)
     }
     const processedAt = this.#parts.now()
     const common = { organizationId, endDeviceId, processedAt, warnings: boundedWarnings(warnings), uplink }
@@ -129,6 +134,10 @@ function unknown({ endDeviceId, organizationId }: RawEnvelope, device: UnknownDe
   return { kind: 'unknown', cause: device.kind, reason, organizationId }
 }
 
-function evaluationFailure(id: string, reason: string): Failure {
-  return { kind: 'dead_letter', cause: 'expression', reason: `payload conversion of device ${id}: ${reason}` }
+function evaluationFailure(id: string, { profile }: KnownLookup, reason: string): Failure {
+  const codec =
+    profile === undefined
+      ? `payload conversion of device ${id}`
+      : `codec of profile ${profile.id} (${profile.name}) of device ${id}`
+  return { kind: 'dead_letter', cause: 'expression', reason: `${codec}: ${reason}` }
 }

@@ -142,6 +142,7 @@ export function analyticsForEach() {
       nats: connection,
       endDevices: { getMany: findDevices },
       organizations: { getMany: async (ids) => new Map(ids.map((id) => [id, { ...ORGANIZATION, id, name: id }])) },
+      profiles: { getCodecs: async () => new Map() },
       capture: { isActive: async () => capturing },
       lastSeenStore: {
         record: async (seen) => seen.forEach((at, id) => lastSeen.set(id, at)),

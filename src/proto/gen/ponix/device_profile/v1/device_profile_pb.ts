@@ -236,7 +236,7 @@ export type CreateDeviceProfileRequest = Message<"ponix.device_profile.v1.Create
   fields: Field[];
 
   /**
-   * Stores the profile without running the samples.
+   * Stores the profile without running the samples. The samples are not run yet, with or without it.
    *
    * @generated from field: bool skip_samples = 6;
    */
@@ -428,7 +428,7 @@ export type UpdateDeviceProfileRequest = Message<"ponix.device_profile.v1.Update
   fields?: Fields | undefined;
 
   /**
-   * Stores the profile without running the samples.
+   * Stores the profile without running the samples. The samples are not run yet, with or without it.
    *
    * @generated from field: bool skip_samples = 6;
    */
@@ -745,7 +745,7 @@ export const DeviceProfileService: GenService<{
     output: typeof DeleteDeviceProfileResponseSchema;
   },
   /**
-   * Runs a codec. An error of the codec is part of the answer.
+   * Runs a codec. An error of the codec is part of the answer. Not served yet: UNIMPLEMENTED.
    *
    * @generated from rpc ponix.device_profile.v1.DeviceProfileService.TestPayloadConversion
    */
