@@ -143,7 +143,7 @@ async function readyOrGone(member: FleetMember): Promise<void> {
 }
 
 test(
-  `B-3, B-4, P-9, P-10, P-12: ${KILLS} kills of analytics processes, ClickHouse and NATS under load leave exactly one row or dead letter per envelope (seed ${SEED})`,
+  `B-3, B-4, P-9, P-10, P-12: ${KILLS} kills of analytics processes, ClickHouse and NATS under load leave exactly one row per reading or dead letter per envelope (seed ${SEED})`,
   async () => {
     const pipeline = await startPipeline()
     const load = await EnvelopeLoad.open(pipeline, random)

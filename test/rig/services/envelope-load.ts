@@ -5,9 +5,10 @@ import { storedEvents, type StoredEvent } from './cdc-rig.ts'
 import { type Pipeline, ORGANIZATION } from './pipeline.ts'
 import type { Random } from './random.ts'
 
-/** Expected outcomes: a row, or a dead letter with a reason. */
+/** Expected outcomes: a row, a row for each of its readings, or a dead letter with a reason. */
 const OUTCOMES = {
   row: undefined,
+  readings: undefined,
   unknownType: /^payload conversion of device good-0: .*unknown type 200/,
   noExpression: /^device unconfigured has no payload conversion/,
   otherOrganization: /^device good-0 belongs to organization organization, but/,
@@ -24,12 +25,19 @@ function reasonOf(outcome: Outcome): RegExp | undefined {
 }
 
 const GOOD_DEVICES = 5
+const MICROS_PER_SECOND = 1_000_000n
 const NUMBERS = `[${Array.from({ length: 400 }, () => '0').join(',')}]`
 const ENDLESS = `{"n": ${NUMBERS}.all(a, ${NUMBERS}.all(b, ${NUMBERS} == ${NUMBERS}))}`
+/** The seconds by which the readings of a payload are older than it; the oldest is in another month. */
+const AGES = [0, 3600, 3_456_000]
+const READINGS = `[${AGES.join(', ')}].map(age, {
+  "age_s": age, "data": {"age": age, "generic_sensor_0": cayenne_lpp_decode(input).generic_sensor_0}
+})`
 /** A result that ClickHouse rejects: two keys that are the same path. */
 const REFUSED = '{"a.b": 1, "a": {"b": 2}}'
-/** Shares of the envelopes that become dead letters. */
+/** Shares of the envelopes that become several rows or a dead letter. */
 const SHARES: readonly (readonly [Outcome, number])[] = [
+  ['readings', 0.1],
   ['unknownType', 0.01],
   ['noExpression', 0.01],
   ['otherOrganization', 0.005],
@@ -55,6 +63,7 @@ export class EnvelopeLoad {
     await pipeline.createDevice('unconfigured', '')
     await pipeline.createDevice('endless', ENDLESS)
     await pipeline.createDevice('refused', REFUSED)
+    await pipeline.createDevice('readings', READINGS)
     return new EnvelopeLoad(pipeline, random)
   }
 
@@ -105,6 +114,7 @@ export class EnvelopeLoad {
   #device(outcome: Outcome, number: number): string {
     const own: Partial<Record<Outcome, string>> = {
       row: `good-${number % GOOD_DEVICES}`,
+      readings: 'readings',
       noExpression: 'unconfigured',
       endless: 'endless',
       refused: 'refused',
@@ -126,6 +136,8 @@ interface ShownRow {
   readonly at: string
   /** The envelope's number. */
   readonly value: number
+  /** Seconds; null if it is not a reading of a list. */
+  readonly age: number | null
 }
 
 /** Differences between published and stored envelopes, by envelope number. */
@@ -151,19 +163,20 @@ export class EnvelopeOracle {
 
   async compare(): Promise<Differences> {
     const rows = await this.#pipeline.query<ShownRow>(
-      `SELECT toString(toUnixTimestamp64Micro(occurred_at)) AS at, data.generic_sensor_0.:Float64 AS value FROM processed_envelopes`,
+      `SELECT toString(toUnixTimestamp64Micro(occurred_at)) AS at, data.generic_sensor_0.:Float64 AS value, data.age.:Float64 AS age FROM processed_envelopes`,
     )
     const seen = new Map<number, string[]>()
     const add = (number: number, how: string): void => void seen.set(number, [...(seen.get(number) ?? []), how])
     const wrong: number[] = []
-    for (const { at, value } of rows) {
-      const number = this.#load.numberOf(BigInt(at))
-      add(number, 'row')
+    for (const { at, value, age } of rows) {
+      const number = this.#load.numberOf(BigInt(at) + BigInt(age ?? 0) * MICROS_PER_SECOND)
+      add(number, age === null ? 'row' : `reading ${age}`)
       if (value !== number) wrong.push(number)
     }
     for (const letter of await storedEvents(this.#pipeline.nats, 'dead_letters')) {
       add(this.#numberIn(letter), `${letter.header(DEAD_LETTER_HEADERS.reason)} (${placeOf(letter)})`)
     }
+    for (const [number, how] of seen) if (hasAllReadings(how)) seen.set(number, ['readings'])
     const { expected } = this.#load
     return {
       lost: [...expected.keys()].filter((number) => !seen.has(number)),
@@ -187,7 +200,7 @@ export class EnvelopeOracle {
     const outcome = this.#load.expected.get(number)
     if (outcome === undefined) return true
     const reason = reasonOf(outcome)
-    return reason === undefined ? how === 'row' : reason.test(how)
+    return reason === undefined ? how === outcome : reason.test(how)
   }
 
   #numberIn(letter: StoredEvent): number {
@@ -196,6 +209,11 @@ export class EnvelopeOracle {
     if (letter.subject === 'dead_letters.raw_envelopes') return this.#load.numberOf(decodeRawEnvelope(body).receivedAt)
     return this.#load.numberOf(decodeProcessedEnvelope(body).occurredAt)
   }
+}
+
+/** Returns whether the rows of an envelope are exactly those of its readings. */
+function hasAllReadings(how: readonly string[]): boolean {
+  return how.length === AGES.length && AGES.every((age) => how.includes(`reading ${age}`))
 }
 
 /** Describes a dead letter by sequence and time. */
