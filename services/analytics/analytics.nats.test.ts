@@ -34,6 +34,25 @@ describe('P-1: analytics converts raw envelopes to rows', () => {
     expect(stage.lastSeen).toEqual(new Map([['device', 1_700_000_000_000_099n]]))
   })
 
+  it('P-11: writes the error of a payload of a device, but not that of another organization', async () => {
+    stage.device('wrong', '{"a": nothing}')
+    stage.device('none', '')
+    stage.device('refused', '{"n": 1}')
+    stage.device('spoofed')
+    const { script, writer } = scriptedWriter()
+    script.reject = ({ envelope }) => (envelope.endDeviceId === 'refused' ? 'invalid column' : undefined)
+    const { stop } = await stage.startAnalytics(writer)
+    await stage.publish({ endDeviceId: 'wrong' }, { endDeviceId: 'none' }, { endDeviceId: 'refused' })
+    await stage.publish({ endDeviceId: 'spoofed', organizationId: 'other' })
+    await expect.poll(() => stage.messagesIn('dead_letters'), WAIT).toBe(4)
+    await stop()
+    expect(Object.fromEntries(stage.lastErrors)).toEqual({
+      wrong: expect.stringContaining('unknown variable "nothing"'),
+      none: expect.stringContaining('has no payload conversion'),
+      refused: 'ClickHouse rejected the envelope of device refused: invalid column',
+    })
+  })
+
   it('publishes processed envelopes on the subject of the device', async () => {
     stage.device('device')
     await stage.startAnalytics(scriptedWriter().writer)

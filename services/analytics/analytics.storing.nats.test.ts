@@ -72,6 +72,7 @@ describe('P-9: a replayed processed envelope', () => {
       writer,
       processedStream: 'processed_envelopes',
       logger: probeLog().logger,
+      lastSeen: { record: () => {} },
     })
     const envelope = { organizationId: 'organization', endDeviceId: 'device', data: DECODED }
     const delivery = (headers: Readonly<Record<string, string>>): Delivery => ({

@@ -146,7 +146,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
     batchSize: environment.PONIX_CLICKHOUSE_BATCH_ROWS,
     batchWaitMs: environment.PONIX_CLICKHOUSE_BATCH_MS,
     waitedMs: sinceReceiptMs,
-    handle: createProcessedHandler({ writer, processedStream, logger }),
+    handle: createProcessedHandler({ writer, processedStream, logger, lastSeen }),
   }
   return {
     pool,

@@ -144,7 +144,9 @@ describe('P-11: last-seen times are not changes', () => {
   it('they produce no event, keep the cache and are absent from the next event of the device', async () => {
     expect(await cached()).toEqual(known('{"v": 1}'))
     const before = queries
-    await new PostgresLastSeenStore(database).record(new Map([['dev', 5_000_000n]]))
+    await new PostgresLastSeenStore(database).record(
+      new Map([['dev', { heardAt: 5_000_000n, seenAt: 5_000_000n, failure: null }]]),
+    )
     await stage.database.sql(`UPDATE organizations SET name = 'Other' WHERE id = 'other'`)
     await stage.untilStored('entities', 1)
     expect(await lookUp()).toEqual(known('{"v": 1}'))

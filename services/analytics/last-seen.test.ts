@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { probeLog } from '../../test/rig/adapters/nats-client.ts'
+import type { DeviceActivity } from '../../src/domain/device-activity.ts'
 import { LastSeenRecorder } from './last-seen.ts'
 
 beforeEach(() => void vi.useFakeTimers())
@@ -9,21 +10,23 @@ afterEach(() => void vi.useRealTimers())
 function scene(maxDevices = 100) {
   const store = { unavailable: false, hangs: false, answer: () => {} }
   const written: Record<string, bigint>[] = []
+  const activities: DeviceActivity[] = []
   const log = probeLog()
   const recorder = new LastSeenRecorder({
     store: {
       async record(seen) {
         if (store.hangs) await new Promise<void>((resolve) => (store.answer = resolve))
         if (store.unavailable) throw new Error('no connection')
-        written.push(Object.fromEntries(seen))
+        activities.push(...seen.values())
+        written.push(Object.fromEntries([...seen].map(([id, { seenAt }]) => [id, seenAt ?? -1n])))
       },
     },
     logger: log.logger,
     maxDevices,
   })
-  const record = (endDeviceId: string, receivedAt: bigint, processedAt = 1_000n): void =>
-    recorder.record({ endDeviceId, receivedAt, processedAt })
-  return { store, written, log, recorder, record }
+  const record = (endDeviceId: string, receivedAt: bigint, failure?: string): void =>
+    recorder.record({ endDeviceId, receivedAt, ...(failure === undefined ? {} : { failure }) })
+  return { store, written, activities, log, recorder, record }
 }
 
 describe('P-11: the recorder of last-seen times', () => {
@@ -45,11 +48,24 @@ describe('P-11: the recorder of last-seen times', () => {
   })
 
   it('B-14: is the only place of a time until it is written, and limits the time to that of processing', async () => {
+    vi.setSystemTime(9)
     const { record, written } = scene()
-    record('behind', 2n, 9n)
-    record('ahead', 4_000n, 9n)
+    record('behind', 2n)
+    record('ahead', 4_000_000n)
     await vi.advanceTimersByTimeAsync(1000)
-    expect(written).toEqual([{ behind: 2n, ahead: 9n }])
+    expect(written).toEqual([{ behind: 2n, ahead: 9_000n }])
+  })
+
+  it('merges payloads that were decoded and that failed, in any order', async () => {
+    const { record, activities } = scene()
+    const payloads: [bigint, string?][] = [[5n], [7n, 'broken'], [6n, 'older'], [2n]]
+    for (const payload of payloads) record('a', ...payload)
+    for (const payload of payloads.toReversed()) record('b', ...payload)
+    record('c', 1n, 'x'.repeat(400))
+    await vi.advanceTimersByTimeAsync(1000)
+    const merged = { heardAt: 7n, seenAt: 5n, failure: { at: 7n, reason: 'broken' } }
+    const failure = { at: 1n, reason: 'x'.repeat(300) }
+    expect(activities).toEqual([merged, merged, { heardAt: 1n, seenAt: null, failure }])
   })
 
   it('has no timer while the buffer is empty', async () => {

@@ -1,16 +1,21 @@
 import { messageOf } from '../../src/domain/errors.ts'
 import { evictOldest } from '../../src/domain/fifo.ts'
-import type { Instant } from '../../src/domain/instant.ts'
+import { mergedActivity, type DeviceActivity } from '../../src/domain/device-activity.ts'
+import { now, type Instant } from '../../src/domain/instant.ts'
 import type { LastSeenStore } from '../../src/postgres/end-device-repository.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { timeoutSignal } from '../../src/runner/timeout-signal.ts'
 
-/** The times of a raw envelope. */
-interface SeenEnvelope {
+/** An envelope of a device that exists. */
+interface HeardEnvelope {
   readonly endDeviceId: string
   readonly receivedAt: Instant
-  readonly processedAt: Instant
+  /** Why its payload could not be decoded or its row not be stored; absent: it was decoded. */
+  readonly failure?: string
 }
+
+/** The maximum characters of a buffered reason. */
+const MAX_REASON = 300
 
 export interface LastSeenRecorderParts {
   readonly store: Pick<LastSeenStore, 'record'>
@@ -30,7 +35,7 @@ const CLOSE_TIMEOUT_MS = 5000
 export class LastSeenRecorder {
   readonly #parts: LastSeenRecorderParts
   /** Devices in the order of the first unwritten time, so that busy devices do not wait longer than others. */
-  readonly #buffer = new Map<string, Instant>()
+  readonly #buffer = new Map<string, DeviceActivity>()
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> | undefined
   #failing = false
@@ -41,9 +46,16 @@ export class LastSeenRecorder {
     this.#parts = parts
   }
 
-  /** Buffers the time of a device: that of the receipt, at most that of processing, because a gateway's clock can be ahead. */
-  record({ endDeviceId, receivedAt, processedAt }: SeenEnvelope): void {
-    this.#keep(endDeviceId, receivedAt > processedAt ? processedAt : receivedAt)
+  /** Buffers the time of receipt, at most the current time, because a gateway's clock can be ahead. */
+  record({ endDeviceId, receivedAt, failure }: HeardEnvelope): void {
+    const current = now()
+    const at = receivedAt > current ? current : receivedAt
+    this.#keep(
+      endDeviceId,
+      failure === undefined
+        ? { heardAt: at, seenAt: at, failure: null }
+        : { heardAt: at, seenAt: null, failure: { at, reason: failure.slice(0, MAX_REASON) } },
+    )
     this.#schedule()
   }
 
@@ -59,9 +71,9 @@ export class LastSeenRecorder {
       )
   }
 
-  #keep(deviceId: string, at: Instant): void {
+  #keep(deviceId: string, activity: DeviceActivity): void {
     const known = this.#buffer.get(deviceId)
-    this.#buffer.set(deviceId, known !== undefined && known > at ? known : at)
+    this.#buffer.set(deviceId, known === undefined ? activity : mergedActivity(known, activity))
     const size = this.#buffer.size
     evictOldest(this.#buffer, this.#parts.maxDevices ?? 100_000)
     this.#dropped += size - this.#buffer.size
@@ -92,7 +104,7 @@ export class LastSeenRecorder {
         this.#failing = false
         this.#dropped = 0
       } catch (error) {
-        for (const [deviceId, at] of batch) this.#keep(deviceId, at)
+        for (const [deviceId, activity] of batch) this.#keep(deviceId, activity)
         if (!this.#failing) logger.warn(`cannot write last-seen times; retrying: ${messageOf(error)}`)
         this.#failing = true
         return

@@ -8,6 +8,7 @@ import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
 import type { Delivery, MessageResult } from '../../src/nats/delivery.ts'
 import { decodeProcessedEnvelope } from '../../src/proto/envelope.ts'
 import type { Logger } from '../../src/runner/logger.ts'
+import type { LastSeenRecorder } from './last-seen.ts'
 import { analyticsMetrics, observeDelay } from './metrics.ts'
 import type { Failure } from './raw-envelope-processor.ts'
 import { ACK, failed } from './results.ts'
@@ -18,6 +19,7 @@ export interface ProcessedConsumerParts {
   readonly writer: ProcessedEnvelopeWriter
   readonly processedStream: string
   readonly logger: Logger
+  readonly lastSeen: Pick<LastSeenRecorder, 'record'>
 }
 
 /** Handles processed envelopes: a batch is one insert, and rows are acknowledged once ClickHouse has stored them durably. */
@@ -27,7 +29,7 @@ export function createProcessedHandler(parts: ProcessedConsumerParts) {
     const rows = decoded.filter((row): row is EnvelopeRow => 'envelopeId' in row)
     const outcomes = rows.length === 0 ? [] : await store(parts, rows, signal)
     let next = 0
-    return decoded.map((row) => ('envelopeId' in row ? resultOf(row, outcomes[next++]) : row))
+    return decoded.map((row) => ('envelopeId' in row ? resultOf(parts, row, outcomes[next++]) : row))
   }
 }
 
@@ -88,13 +90,20 @@ async function store(
   }
 }
 
-function resultOf({ envelope }: EnvelopeRow, outcome: RowOutcome | undefined): MessageResult {
+function resultOf(
+  { lastSeen }: ProcessedConsumerParts,
+  { envelope }: EnvelopeRow,
+  outcome: RowOutcome | undefined,
+): MessageResult {
   if (outcome?.kind === 'stored') {
     analyticsMetrics.stored.inc()
     observeDelay('stored', sinceReceipt(envelope))
     return ACK
   }
-  return failed({ ...storageFailure(envelope, outcome), organizationId: envelope.organizationId })
+  const failure = storageFailure(envelope, outcome)
+  const { endDeviceId, organizationId, occurredAt, receivedAt = occurredAt } = envelope
+  if (failure.kind === 'dead_letter') lastSeen.record({ endDeviceId, receivedAt, failure: failure.reason })
+  return failed({ ...failure, organizationId })
 }
 
 function storageFailure({ endDeviceId }: ProcessedEnvelope, outcome: FailedRow | undefined): Failure {

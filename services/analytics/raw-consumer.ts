@@ -10,7 +10,14 @@ import type { Admission } from './surplus/admission.ts'
 import type { LastSeenRecorder } from './last-seen.ts'
 import { analyticsMetrics, observeDelay } from './metrics.ts'
 import { publishReadings, type PublishReadingsParts } from './publish-readings.ts'
-import type { Failure, ProcessedOutcome, RawEnvelopeProcessor, RawOutcome, Unknown } from './raw-envelope-processor.ts'
+import type {
+  Failure,
+  FailureCause,
+  ProcessedOutcome,
+  RawEnvelopeProcessor,
+  RawOutcome,
+  Unknown,
+} from './raw-envelope-processor.ts'
 import { ACK, failed } from './results.ts'
 import type { SurplusWriter } from './surplus/surplus-writer.ts'
 
@@ -135,12 +142,24 @@ async function processDecoded(
     subjectToken(raw.endDeviceId)
     const outcome = await parts.processor.process(raw, signal)
     if (outcome.kind === 'deferred') return outcome
-    if (outcome.kind !== 'processed') return { ...outcome, organizationId: raw.organizationId }
+    if (outcome.kind !== 'processed') {
+      if (isOfDevice(outcome.cause)) recordFailure(parts, raw, outcome.reason)
+      return { ...outcome, organizationId: raw.organizationId }
+    }
     await publishOutcome(parts, delivery, raw, outcome)
     return undefined
   } catch (error) {
     return { ...publishFailure(raw, error), organizationId: raw.organizationId }
   }
+}
+
+/** Returns whether the device exists and the envelope is of its organization: another organization must not change what it shows. */
+function isOfDevice(cause: FailureCause): boolean {
+  return cause === 'expression' || cause === 'no_expression'
+}
+
+function recordFailure({ lastSeen }: ProcessRawParts, { endDeviceId, receivedAt }: RawEnvelope, failure: string): void {
+  lastSeen.record({ endDeviceId, receivedAt, failure })
 }
 
 async function publishOutcome(
@@ -156,7 +175,7 @@ async function publishOutcome(
   } finally {
     parts.release(dataBytes)
   }
-  parts.lastSeen.record({ endDeviceId, receivedAt, processedAt })
+  parts.lastSeen.record({ endDeviceId, receivedAt })
   if (envelopes.length === 0) analyticsMetrics.withoutReadings.inc()
   if (wasStored) return
   analyticsMetrics.processed.inc()

@@ -84,6 +84,11 @@ describe('W-3 the API', () => {
     const { endDevices } = await api.client.call(devices.listEndDevices, { organizationId })
     expect(endDevices).toMatchObject([{ deviceId: heard, lastSeenAt }, { deviceId: silent }])
     expect(endDevices[1]).not.toHaveProperty('lastSeenAt')
+    await schema.sql(`UPDATE end_device_last_seen SET last_heard_at = last_seen_at + interval '1 s',
+      last_error_at = last_seen_at + interval '1 s', last_error = 'broken'`)
+    const later = { seconds: lastSeenAt.seconds + 1n, nanos: 6000 }
+    const { endDevice } = await api.client.call(devices.getEndDevice, { deviceId: heard })
+    expect(endDevice).toMatchObject({ lastSeenAt, lastHeardAt: later, lastErrorAt: later, lastError: 'broken' })
   })
 
   test('creates, gets, lists, updates and deletes gateways', async () => {

@@ -45,6 +45,12 @@ export interface EndDevice {
   readonly updatedAt: Instant
   /** Receive time of the newest converted payload; null before the first payload, and if the query does not read it. */
   readonly lastSeenAt: Instant | null
+  /** Receive time of the newest payload, whatever became of it; null or absent as `lastSeenAt`. */
+  readonly lastHeardAt?: Instant | null
+  /** The error of the newest payload that failed, unless a later one was decoded; null or absent if there is none. */
+  readonly lastError?: string | null
+  /** Receive time of that payload. */
+  readonly lastErrorAt?: Instant | null
 }
 
 export type OrganizationStatus = 'pending' | 'active' | 'inactive'

@@ -224,7 +224,9 @@ const PING: Statement = {
   name: 'ping',
   text: `SELECT to_regclass('organizations') IS NOT NULL AND to_regclass('end_devices') IS NOT NULL
     AND to_regclass('gateways') IS NOT NULL AND to_regclass('end_device_last_seen') IS NOT NULL
-    AND to_regclass('gateway_connections') IS NOT NULL AND to_regclass('gateways_overlaps') IS NOT NULL AS complete`,
+    AND to_regclass('gateway_connections') IS NOT NULL AND to_regclass('gateways_overlaps') IS NOT NULL
+    AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('end_device_last_seen') AND attname = 'last_heard_at')
+    AS complete`,
 }
 
 async function run<R extends QueryResultRow>(

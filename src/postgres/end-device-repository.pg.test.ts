@@ -31,19 +31,43 @@ const id = (number: number): string => `dev${String(number).padStart(3, '0')}`
 const lastSeenOf = async (deviceId: string) => (await endDevices.get(deviceId))?.lastSeenAt
 const rows = () => schema.sql('SELECT end_device_id, last_seen_at::text FROM end_device_last_seen ORDER BY 1')
 
+/** Records that payloads of these devices were decoded. */
+const record = (seen: ReadonlyMap<string, bigint>, recorder = store) =>
+  recorder.record(new Map([...seen].map(([device, at]) => [device, { heardAt: at, seenAt: at, failure: null }])))
+
 describe('P-11: the last-seen time of a device', () => {
   test('is null before the first record, then the latest recorded time, to the microsecond', async () => {
     expect(await lastSeenOf(id(1))).toBeNull()
-    await store.record(new Map([[id(1), 1_767_323_045_000_006n]]))
+    await record(new Map([[id(1), 1_767_323_045_000_006n]]))
     expect(await lastSeenOf(id(1))).toBe(1_767_323_045_000_006n)
-    await store.record(new Map([[id(1), 1_767_323_045_000_005n]]))
+    await record(new Map([[id(1), 1_767_323_045_000_005n]]))
     expect(await lastSeenOf(id(1))).toBe(1_767_323_045_000_006n)
-    await store.record(new Map([[id(1), 1_767_323_045_000_007n]]))
+    await record(new Map([[id(1), 1_767_323_045_000_007n]]))
     expect(await lastSeenOf(id(1))).toBe(1_767_323_045_000_007n)
   })
 
+  test('is kept beside the time of a payload that failed and its error, until a later payload is decoded', async () => {
+    const shown = async () => {
+      const { lastHeardAt, lastSeenAt, lastError, lastErrorAt } = (await endDevices.get(id(1))) ?? {}
+      return [lastHeardAt, lastSeenAt, lastError, lastErrorAt]
+    }
+    const fail = (at: bigint, reason: string) =>
+      store.record(new Map([[id(1), { heardAt: at, seenAt: null, failure: { at, reason } }]]))
+    expect(await shown()).toEqual([null, null, null, null])
+    await fail(5n, 'no expression')
+    expect(await shown()).toEqual([5n, null, 'no expression', 5n])
+    await record(new Map([[id(1), 6n]]))
+    expect(await shown()).toEqual([6n, 6n, null, null])
+    await fail(4n, 'an older payload')
+    expect(await shown()).toEqual([6n, 6n, null, null])
+    await fail(8n, 'broken')
+    expect(await shown()).toEqual([8n, 6n, 'broken', 8n])
+    await fail(7n, 'an older payload')
+    expect(await shown()).toEqual([8n, 6n, 'broken', 8n])
+  })
+
   test('is contained in lists and in the result of updates', async () => {
-    await store.record(new Map([[id(99), 5_000_000n]]))
+    await record(new Map([[id(99), 5_000_000n]]))
     const { items } = await endDevices.list('org', { size: 500, after: null })
     expect(items.filter(({ lastSeenAt }) => lastSeenAt !== null)).toMatchObject([
       { deviceId: id(99), lastSeenAt: 5_000_000n },
@@ -52,7 +76,7 @@ describe('P-11: the last-seen time of a device', () => {
   })
 
   test('is not stored for a device that does not exist, and is deleted with its device', async () => {
-    await store.record(
+    await record(
       new Map([
         [id(1), 1n],
         [id(2), 2n],
@@ -64,7 +88,7 @@ describe('P-11: the last-seen time of a device', () => {
   })
 
   test('is never in the future, and a stored time in the future is corrected', async () => {
-    await store.record(
+    await record(
       new Map([
         [id(1), -62_135_596_800_000_000n],
         [id(2), 253_402_300_799_999_999n],
@@ -75,7 +99,7 @@ describe('P-11: the last-seen time of a device', () => {
     expect(await lastSeenOf(id(2))).toBeLessThanOrEqual(BigInt(present?.now ?? 0))
     expect(await lastSeenOf(id(2))).toBeGreaterThan(1_700_000_000_000_000n)
     await schema.sql(`UPDATE end_device_last_seen SET last_seen_at = now() + interval '1 year'`)
-    await store.record(new Map([[id(1), 5n]]))
+    await record(new Map([[id(1), 5n]]))
     expect(await lastSeenOf(id(1))).toBe(5n)
   })
 
@@ -83,7 +107,7 @@ describe('P-11: the last-seen time of a device', () => {
     const now = BigInt(Date.now()) * 1000n
     await schema.sql(`INSERT INTO organizations (id) VALUES ('second');
       INSERT INTO end_devices (device_id, organization_id) VALUES ('of-second', 'second')`)
-    await store.record(
+    await record(
       new Map([
         [id(1), now],
         ['of-second', now - 60_000_000n],
@@ -103,7 +127,7 @@ describe('P-11: the last-seen time of a device', () => {
     await Promise.all(
       rounds.map((at, round) => {
         const ids = round % 2 === 0 ? forwards : forwards.toReversed()
-        return store.record(new Map(ids.map((deviceId) => [deviceId, at])))
+        return record(new Map(ids.map((deviceId) => [deviceId, at])))
       }),
     )
     const seen = await schema.sql(
@@ -115,7 +139,7 @@ describe('P-11: the last-seen time of a device', () => {
   test('does not wait for a concurrent deletion and leaves no orphaned row', async () => {
     await database.transaction(async (run) => {
       await run({ name: 'test_delete', text: 'DELETE FROM end_devices WHERE device_id = $1' }, [id(1)])
-      await store.record(
+      await record(
         new Map([
           [id(1), 1n],
           [id(2), 2n],

@@ -1,8 +1,16 @@
+import type { DeviceActivity } from '../domain/device-activity.ts'
 import type { EndDevice } from '../domain/entities.ts'
 import { toRfc3339, type Instant } from '../domain/instant.ts'
 import type { CallOptions, EndDeviceRepository, Page, PageRequest } from '../domain/ports.ts'
 import type { PostgresDatabase, Statement } from './database.ts'
 import { PostgresRepository } from './repository.ts'
+
+/** No later payload than the one that failed was decoded. */
+const IS_CURRENT = 'AND (last_seen_at IS NULL OR last_error_at >= last_seen_at)'
+
+function activity(column: string, condition = ''): string {
+  return `(SELECT ${column} FROM end_device_last_seen WHERE end_device_id = device_id ${condition})`
+}
 
 export class PostgresEndDeviceRepository extends PostgresRepository<EndDevice> implements EndDeviceRepository {
   readonly #byExternalId: Statement
@@ -21,7 +29,10 @@ export class PostgresEndDeviceRepository extends PostgresRepository<EndDevice> i
         profileId: 'profile_id',
         createdAt: 'created_at',
         updatedAt: 'updated_at',
-        lastSeenAt: '(SELECT last_seen_at FROM end_device_last_seen WHERE end_device_id = device_id)',
+        lastSeenAt: activity('last_seen_at'),
+        lastHeardAt: activity('last_heard_at'),
+        lastError: activity('last_error', IS_CURRENT),
+        lastErrorAt: activity('last_error_at', IS_CURRENT),
       },
       changeable: ['name', 'payloadConversion', 'externalId', 'profileId'],
       emptyAsNull: ['profileId'],
@@ -48,13 +59,34 @@ export class PostgresEndDeviceRepository extends PostgresRepository<EndDevice> i
  * a device that is written cannot be deleted before the commit, so no orphaned row remains.
  */
 const RECORD: Statement = {
-  name: 'record_last_seen',
-  text: `INSERT INTO end_device_last_seen (end_device_id, last_seen_at)
-    SELECT device.device_id, LEAST(seen.at, now()) FROM unnest($1::text[], $2::timestamptz[]) AS seen (id, at)
-      JOIN end_devices device ON device.device_id = seen.id
+  name: 'record_device_activity',
+  text: `INSERT INTO end_device_last_seen AS known (end_device_id, last_heard_at, last_seen_at, last_error_at, last_error)
+    SELECT device.device_id, LEAST(new.heard_at, now()), ${limited('new.seen_at')}, ${limited('new.error_at')}, new.error
+      FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::text[])
+        AS new (id, heard_at, seen_at, error_at, error)
+      JOIN end_devices device ON device.device_id = new.id
       ORDER BY device.device_id FOR KEY SHARE OF device SKIP LOCKED
-    ON CONFLICT (end_device_id) DO UPDATE SET last_seen_at = excluded.last_seen_at
-      WHERE end_device_last_seen.last_seen_at < excluded.last_seen_at OR end_device_last_seen.last_seen_at > now()`,
+    ON CONFLICT (end_device_id) DO UPDATE SET
+      last_heard_at = ${latest('last_heard_at')},
+      last_seen_at = ${latest('last_seen_at')},
+      last_error_at = ${latest('last_error_at')},
+      last_error = CASE WHEN ${isNewer('last_error_at')} THEN excluded.last_error ELSE known.last_error END
+    WHERE ${['last_heard_at', 'last_seen_at', 'last_error_at'].map(isNewer).join(' OR ')}`,
+}
+
+/** GREATEST and LEAST ignore NULL, which is no time. */
+function limited(time: string): string {
+  return `CASE WHEN ${time} IS NOT NULL THEN LEAST(${time}, now()) END`
+}
+
+/** Corrects a stored time in the future. */
+function latest(column: string): string {
+  return `CASE WHEN ${isNewer(column)} THEN excluded.${column} ELSE known.${column} END`
+}
+
+function isNewer(column: string): string {
+  const { old, time } = { old: `known.${column}`, time: `excluded.${column}` }
+  return `(${time} IS NOT NULL AND (${old} IS NULL OR ${old} < ${time} OR ${old} > now()))`
 }
 
 /** Without an organization, of any. A device that is deleted has no such row. */
@@ -77,12 +109,16 @@ export class PostgresLastSeenStore {
   }
 
   /**
-   * Stores the later of the stored and the given time, at most the current time of the database. Skips devices that do not
+   * Stores the later of the stored and the given times, at most the current time of the database. Skips devices that do not
    * exist. Rejects as repositories do.
    */
-  async record(seen: ReadonlyMap<string, Instant>, options?: CallOptions): Promise<void> {
-    const instants = [...seen.values()].map((instant) => toRfc3339(instant))
-    await this.#database.query(RECORD, [[...seen.keys()], instants], options)
+  async record(activities: ReadonlyMap<string, DeviceActivity>, options?: CallOptions): Promise<void> {
+    const all = [...activities.values()]
+    const times = (timeOf: (activity: DeviceActivity) => Instant | null | undefined): (string | null)[] =>
+      all.map((each) => textOf(timeOf(each)))
+    const columns = [times((each) => each.heardAt), times((each) => each.seenAt), times((each) => each.failure?.at)]
+    const errors = all.map(({ failure }) => failure?.reason ?? null)
+    await this.#database.query(RECORD, [[...activities.keys()], ...columns, errors], options)
   }
 
   /** Returns whether a device has a stored time; with an organization, only if it belongs to it. */
@@ -100,6 +136,10 @@ export class PostgresLastSeenStore {
     const rows = await this.#database.query(ACTIVE_ORGANIZATIONS, [ms], options)
     return rows.length > 1
   }
+}
+
+function textOf(instant: Instant | null | undefined): string | null {
+  return instant === null || instant === undefined ? null : toRfc3339(instant)
 }
 
 export type LastSeenStore = Pick<PostgresLastSeenStore, 'record' | 'hasSeveralOrganizations'>

@@ -88,6 +88,9 @@ export function endDeviceToProto(device: EndDevice): ProtoEndDevice {
     createdAt: timestampFromInstant(device.createdAt),
     updatedAt: timestampFromInstant(device.updatedAt),
     lastSeenAt: optionalTimestamp(device.lastSeenAt),
+    lastHeardAt: optionalTimestamp(device.lastHeardAt ?? null),
+    lastError: device.lastError ?? '',
+    lastErrorAt: optionalTimestamp(device.lastErrorAt ?? null),
   })
 }
 

@@ -83,8 +83,8 @@ async function fill(): Promise<void> {
   )
   await pipeline.lastSeenStore.record(
     new Map([
-      [device, START],
-      [other, START],
+      [device, { heardAt: START, seenAt: START, failure: null }],
+      [other, { heardAt: START, seenAt: START, failure: null }],
     ]),
   )
   producer.close()

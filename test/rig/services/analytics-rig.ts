@@ -68,6 +68,8 @@ export function analyticsForEach() {
   let devices: Map<string, EndDevice>
   /** The last-seen times that were written. */
   let lastSeen: Map<string, Instant>
+  /** The reasons of failed payloads that were written. */
+  let lastErrors: Map<string, string>
   /** The ids of lookups that found no entity. */
   let unknown: string[]
   let sent: number
@@ -90,6 +92,7 @@ export function analyticsForEach() {
     producer = createProducer(client)
     devices = new Map()
     lastSeen = new Map()
+    lastErrors = new Map()
     unknown = []
     sent = 0
     capturing = false
@@ -145,7 +148,11 @@ export function analyticsForEach() {
       profiles: { getCodecs: async () => new Map() },
       capture: { isActive: async () => capturing },
       lastSeenStore: {
-        record: async (seen) => seen.forEach((at, id) => lastSeen.set(id, at)),
+        record: async (activities) =>
+          activities.forEach(({ seenAt, failure }, id) => {
+            if (seenAt !== null) lastSeen.set(id, seenAt)
+            if (failure !== null) lastErrors.set(id, failure.reason)
+          }),
         hasSeveralOrganizations: async () => false,
       },
       writer,
@@ -208,6 +215,9 @@ export function analyticsForEach() {
     },
     get lastSeen(): ReadonlyMap<string, Instant> {
       return lastSeen
+    },
+    get lastErrors(): ReadonlyMap<string, string> {
+      return lastErrors
     },
     get unknown() {
       return unknown
