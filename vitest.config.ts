@@ -4,6 +4,10 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const unit = ['src', 'services', 'scripts', 'bench', 'test/rig'].map((folder) => `${folder}/**/*.test.ts`)
 const servers = ['pg', 'nats', 'ch', 'mqtt']
+/** Pure code, whose tests change nothing that another file sees: they share workers, because a worker costs more than most of them. */
+const pure = ['src/domain', 'src/proto', 'src/codecs/cel', 'src/orchestrator/{config,export,supervisor/rules}'].map(
+  (folder) => `${folder}/**/*.test.ts`,
+)
 /** They measure memory, so that no other file may run meanwhile. */
 const alone = ['test/e2e/memory.test.ts']
 
@@ -44,10 +48,13 @@ export default defineConfig({
           ...shared,
           name: 'unit',
           include: unit,
-          exclude: servers.map((server) => `**/*.${server}.test.ts`),
+          exclude: [...servers.map((server) => `**/*.${server}.test.ts`), ...pure],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
+      },
+      {
+        test: { ...shared, name: 'pure', include: pure, isolate: false, testTimeout: 60_000 },
       },
       ...servers.map((server) => ({
         test: {

@@ -18,7 +18,7 @@ const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
 const runs = [
   ...Object.keys(programs).map((program) => [`bin/${program}.js`, '--version']),
   ['bin/ponix-orchestrator.js', 'validate'],
-  [vitest, 'run', '--project', 'unit'],
+  [vitest, 'run', '--project', 'pure', '--project', 'unit'],
   [vitest, 'run', '--project', 'e2e', 'test/e2e/default-graph.test.ts'],
 ]
 

@@ -1,4 +1,4 @@
-// Generated from the schema: npx vitest run --project unit src/orchestrator/config/schema/schema.test.ts -u
+// Generated from the schema: npx vitest run src/orchestrator/config/schema/schema.test.ts -u
 
 export interface CommonplaceConfig {
   /** path of `commonplace.schema.json`, for editors */

@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { TestProject } from 'vitest/node'
@@ -6,12 +8,17 @@ import { projectRoot } from './program.ts'
 import { startClickHouse, startMqtt, startNats, startPostgres, type ServerControl } from './servers.ts'
 
 /**
- * Builds `dist/` if it is not current, because tests start its programs, and starts the server that all files of a project share.
+ * Builds `dist/` if it is not current, because tests start its programs, and provides a folder and the server that all files of a project share.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   await promisify(execFile)(process.execPath, [join(projectRoot, 'scripts/setup.mjs')])
+  const folder = mkdtempSync(join(tmpdir(), 'ponix-tests-'))
+  project.provide('folder', folder)
   const server = await startServerOf(project)
-  return async () => server?.[Symbol.asyncDispose]()
+  return async () => {
+    await server?.[Symbol.asyncDispose]()
+    rmSync(folder, { recursive: true, force: true })
+  }
 }
 
 async function startServerOf(project: TestProject): Promise<ServerControl | undefined> {

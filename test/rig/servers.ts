@@ -43,6 +43,8 @@ export interface ServerControl extends AsyncDisposable {
 
 declare module 'vitest' {
   interface ProvidedContext {
+    /** A folder that is removed after the last file of the project. */
+    folder: string
     postgres: PostgresAddress
     nats: NatsAddress
     clickhouse: ClickHouseAddress

@@ -1,15 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll } from 'vitest'
+import { inject } from 'vitest'
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../../../src/orchestrator/config/load.ts'
 import { plainOptions } from './load-options.ts'
 import { ConfigError } from '../../../src/orchestrator/config/errors.ts'
 import type { ResolvedProcess } from '../../../src/orchestrator/config/resolved.ts'
 
 /** The folder of the configuration file. */
-export const folder = mkdtempSync(join(tmpdir(), 'ponix-config-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+export const folder = mkdtempSync(join(inject('folder'), 'config-'))
 export const path = join(folder, 'commonplace.json')
 
 export function load(source: unknown, options: Partial<LoadOptions> = {}): LoadedConfig {

@@ -85,7 +85,7 @@ class TypesGenerator {
     const generator = new TypesGenerator()
     generator.#typeOf('commonplace', schema)
     return [
-      `// Generated from the schema: npx vitest run --project unit src/orchestrator/config/schema/schema.test.ts -u`,
+      `// Generated from the schema: npx vitest run src/orchestrator/config/schema/schema.test.ts -u`,
       ...[...generator.#interfaces.values()].toReversed(),
       '/** Returns the configuration unchanged, with types that let editors complete and check its keys. */\n' +
         'export function defineConfig(config: CommonplaceConfig): CommonplaceConfig {\n  return config\n}\n',
