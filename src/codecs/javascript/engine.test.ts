@@ -183,6 +183,19 @@ test('cannot be fooled by a codec that replaces built-in functions', () => {
   })
 })
 
+test.for(['Array.prototype', 'Object.prototype'])(
+  'passes and returns lists if a setter of %s takes elements',
+  (owner) => {
+    const source = `Object.defineProperty(${owner}, 0, { get: () => 9, set() {}, configurable: true })
+    function decodeUplink({ bytes }) { return { data: { bytes }, warnings: ['w'] } }
+    function normalizeUplink({ data }) { return { data: [data, { big: 2n }] } }`
+    expect(decode(source)).toMatchObject({
+      data: [{ data: { bytes: [1, 2, 3] } }, { data: { big: 2 } }],
+      warnings: ['w'],
+    })
+  },
+)
+
 test('has no access to the host', () => {
   const names = [
     'process',
