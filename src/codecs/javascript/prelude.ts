@@ -41,7 +41,7 @@ export const PRELUDE = String.raw`(function (shared) {
   'use strict'
   const { apply } = Reflect
   const { keys, setPrototypeOf } = Object
-  const { isArray } = Array
+  const { isArray, prototype: listPrototype } = Array
   const { stringify } = JSON
   const { slice, toWellFormed } = String.prototype
   const { getTime, toISOString, toJSON: dateToJson } = Date.prototype
@@ -77,6 +77,7 @@ export const PRELUDE = String.raw`(function (shared) {
     return ARTICLES[typeof value] || 'an object'
   }
 
+  /** Creates a list whose elements no setter of a prototype takes. */
   function list() {
     return setPrototypeOf([], null)
   }
@@ -155,7 +156,7 @@ export const PRELUDE = String.raw`(function (shared) {
 
   /** Converts a list of normalized measurements to readings. */
   function readingsOf(measurements) {
-    const readings = []
+    const readings = list()
     for (let i = 0; i < measurements.length; i++) {
       const { time, ...data } = requireData(measurements[i], 'normalizeUplink')
       readings[i] = time === undefined ? { data } : { time, data }
@@ -165,8 +166,9 @@ export const PRELUDE = String.raw`(function (shared) {
 
   function run(payload) {
     const from = payload === undefined ? body : new Bytes(payload)
-    const bytes = []
+    const bytes = list()
     for (let i = 0, n = head[${CELL.payloadLength}]; i < n; i++) bytes[i] = from[i]
+    setPrototypeOf(bytes, listPrototype)
     warnings = list()
     try {
       data = callCodec(bytes)
