@@ -159,6 +159,17 @@ test.for([
   expect(dataOf('{ a: 1 }')).toEqual({ a: 1 })
 })
 
+test.for([
+  [
+    'const data = {}; for (let i = 0; i < 1e6; i++) data["key" + i] = i; return { data }',
+    'the codec used more than 16 MB of memory',
+  ],
+  ['return { data: Array(1000).fill(Array(1000).fill(1)) }', 'the result is larger than 1048576 bytes'],
+] as const)('rejects the million values of %s, however long it may run', ([body, reason]) => {
+  const patient = new JavaScriptEngine({ timeLimitMs: 600_000 })
+  expect(patient.decode(`function decodeUplink() { ${body} }`, PAYLOAD)).toEqual({ ok: false, reason })
+})
+
 test('keeps nothing between calls and codecs', () => {
   const counting = `let calls = 0; const cache = {}
     function decodeUplink() {
@@ -172,6 +183,12 @@ test('keeps nothing between calls and codecs', () => {
   expect(
     dataOf('{ polluted: {}.polluted, leak: globalThis.leak, keys: Object.keys({ a: 1 }), push: [].push(1) }'),
   ).toEqual({ keys: ['a'], push: 1 })
+})
+
+test('calls the toJSON of an object, and an inherited one if the source contains its name', () => {
+  expect(dataOf('{ a: { ["to" + "JSON"]: () => 1 } }')).toEqual({ a: 1 })
+  expect(dataOf('{ a: Object.create({ toJSON: () => 1 }) }')).toEqual({ a: 1 })
+  expect(dataOf('{ a: Object.create({ ["to" + "JSON"]: () => 1 }) }')).toEqual({ a: {} })
 })
 
 test('cannot be fooled by a codec that replaces built-in functions', () => {

@@ -32,3 +32,26 @@ test('each call of any sequence of codecs has the result that it has alone in a 
     { numRuns: 30 },
   )
 })
+
+test('a codec cannot read memory that another codec wrote', () => {
+  const engine = new JavaScriptEngine()
+  const writer = `function decodeUplink() {
+    const kept = []
+    for (let i = 0; i < 50; i++) kept.push(new Uint8Array(200_000).fill(0xaa))
+    return { data: { size: kept.length } }
+  }`
+  const buffers = [
+    'new ArrayBuffer(1_000_000)',
+    'Buffer.alloc(200_000).buffer',
+    'new Float64Array(100_000).buffer',
+    'resized(new ArrayBuffer(8, { maxByteLength: 1_000_000 }))',
+    'new ArrayBuffer(8).transfer(1_000_000)',
+    'new Uint8Array(200_000).slice().buffer',
+  ]
+  const reader = `function resized(buffer) { buffer.resize(buffer.maxByteLength); return buffer }
+    function decodeUplink() {
+      return { data: [${buffers.join()}].map((buffer) => new Uint8Array(buffer).findIndex((byte) => byte !== 0)) }
+    }`
+  expect(engine.decode(writer, new Uint8Array())).toMatchObject({ data: { size: 50 } })
+  expect(engine.decode(reader, new Uint8Array())).toMatchObject({ data: buffers.map(() => -1) })
+})
