@@ -259,6 +259,21 @@ test.for([
   ['Buffer.concat([Buffer.alloc(1), Buffer.from([7, 8]).slice(1)]).length', 2],
   ['Buffer.from([7, 8]).subarray(1)[0]', 8],
   ['Buffer.from("0z", "hex").length', 0],
+  ['new Buffer("0102ff", "hex").readUInt8(2)', 255],
+  ['new Buffer([1, 2]).length', 2],
+  ['Buffer("AQI=", "base64").length', 2],
+  ['Buffer([1, 2]) instanceof Buffer && Buffer.isBuffer(Buffer(2))', true],
+  ['Buffer.from("0102030405060708", "hex").swap16().toString("hex")', '0201040306050807'],
+  ['Buffer.from("0102030405060708", "hex").swap32().toString("hex")', '0403020108070605'],
+  ['Buffer.from([1, 2]).compare(Buffer.from([1, 3]))', -1],
+  ['[0, 0].map((_, i) => { const b = Buffer.alloc(4); b.writeFloatLE(20.5); return b[i + 2] }).join()', '164,65'],
+  [
+    '(() => { const b = Buffer.alloc(9); return b.writeDoubleBE(21.25, 1) + b.toString("hex") })()',
+    '9004035400000000000',
+  ],
+  ['(() => { const b = Buffer.alloc(4); b.writeUIntBE(0x010203, 1, 3); return b.toString("hex") })()', '00010203'],
+  ['(() => { const b = Buffer.alloc(3); b.writeIntLE(-2, 0, 3); return b.toString("hex") })()', 'feffff'],
+  ['(() => { const b = Buffer.alloc(4); return b.write("0a0b0c", 1, "hex") + b.toString("hex") })()', '3000a0b0c'],
 ] as const)('Buffer: %s', ([expression, expected]) => {
   expect(dataOf(`{ value: ${expression} }`)).toEqual({ value: expected })
 })
