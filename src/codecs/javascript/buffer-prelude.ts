@@ -98,6 +98,11 @@ export const BUFFER_PRELUDE = String.raw`(function () {
       return Buffer
     }
 
+    /** Accepts what Buffer.from and Buffer.alloc accept, as the deprecated constructor of Node.js does. */
+    constructor(value, encoding, length) {
+      super(typeof value === 'string' ? fromText(value, encoding) : value, encoding, length)
+    }
+
     static from(value, encoding, length) {
       if (typeof value === 'string') return Buffer.from(fromText(value, encoding))
       if (value instanceof ArrayBuffer) return new Buffer(value, encoding, length)
@@ -144,7 +149,18 @@ export const BUFFER_PRELUDE = String.raw`(function () {
     }
 
     equals(other) {
-      return Buffer.compare(this, other) === 0
+      return this.compare(other) === 0
+    }
+
+    compare(other) {
+      return Buffer.compare(this, other)
+    }
+
+    write(text, at = 0, length, encoding) {
+      if (typeof at === 'string') return this.write(text, 0, undefined, at)
+      if (typeof length === 'string') return this.write(text, at, undefined, length)
+      const bytes = Buffer.from(text, encoding)
+      return bytes.copy(this, at, 0, length === undefined ? bytes.length : Math.min(length, bytes.length))
     }
 
     copy(target, targetStart = 0, from = 0, to = this.length) {
@@ -198,6 +214,13 @@ export const BUFFER_PRELUDE = String.raw`(function () {
     }
   }
 
+  /** Reverses the bytes of each group of "count" bytes. */
+  function swap(buffer, count) {
+    if (buffer.length % count !== 0) throw new RangeError('Buffer size must be a multiple of ' + 8 * count + '-bits')
+    for (let at = 0; at < buffer.length; at += count) buffer.subarray(at, at + count).reverse()
+    return buffer
+  }
+
   function byteAt(buffer, at, count, index) {
     if (!Number.isInteger(at)) throw new TypeError('The offset must be an integer; received ' + at)
     if (at < 0 || at + count > buffer.length)
@@ -224,6 +247,7 @@ export const BUFFER_PRELUDE = String.raw`(function () {
   define('readUIntLE', Buffer.prototype.readUIntLE)
   define('readUInt8', function (at = 0) { return byteAt(this, at, 1, 0) })
   define('readInt8', function (at = 0) { return signed(byteAt(this, at, 1, 0), 1) })
+  for (const bits of [16, 32, 64]) define('swap' + bits, function () { return swap(this, bits / 8) })
   for (const isLittle of [false, true]) {
     const end = isLittle ? 'LE' : 'BE'
     for (const bits of [16, 24, 32]) {
@@ -235,14 +259,26 @@ export const BUFFER_PRELUDE = String.raw`(function () {
     define('readDouble' + end, function (at = 0) { return viewOf(this, at, 8).getFloat64(0, isLittle) })
     define('readBigInt64' + end, function (at = 0) { return viewOf(this, at, 8).getBigInt64(0, isLittle) })
     define('readBigUInt64' + end, function (at = 0) { return viewOf(this, at, 8).getBigUint64(0, isLittle) })
+    const writer = (setter, count) => function (value, at = 0) {
+      viewOf(this, at, count)[setter](0, value, isLittle)
+      return at + count
+    }
     for (const bits of [16, 32]) {
-      const write = function (value, at = 0) {
-        viewOf(this, at, bits / 8)['setUint' + bits](0, value, isLittle)
-        return at + bits / 8
-      }
+      const write = writer('setUint' + bits, bits / 8)
       define('writeUInt' + bits + end, write)
       define('writeInt' + bits + end, write)
     }
+    define('writeFloat' + end, writer('setFloat32', 4))
+    define('writeDouble' + end, writer('setFloat64', 8))
+    define('writeBigInt64' + end, writer('setBigInt64', 8))
+    define('writeBigUInt64' + end, writer('setBigUint64', 8))
+    const writeInteger = function (value, at, count) {
+      const view = viewOf(this, at, count)
+      for (let i = 0; i < count; i++) view.setUint8(isLittle ? i : count - 1 - i, Math.floor(value / 256 ** i))
+      return at + count
+    }
+    define('writeUInt' + end, writeInteger)
+    define('writeInt' + end, writeInteger)
   }
   const writeByte = function (value, at = 0) {
     byteAt(this, at, 1, 0)
@@ -251,5 +287,8 @@ export const BUFFER_PRELUDE = String.raw`(function () {
   }
   define('writeUInt8', writeByte)
   define('writeInt8', writeByte)
-  Object.defineProperty(globalThis, 'Buffer', { value: Buffer, writable: true, configurable: true })
+  // A class cannot be called without "new".
+  const callable = new Proxy(Buffer, { apply: (target, self, values) => new target(...values) })
+  Object.defineProperty(Buffer.prototype, 'constructor', { value: callable, writable: true, configurable: true })
+  Object.defineProperty(globalThis, 'Buffer', { value: callable, writable: true, configurable: true })
 })()`
