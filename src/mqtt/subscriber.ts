@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { Fifo } from '../domain/fifo.ts'
 import type { GatewayBroker } from '../domain/gateway-config.ts'
 import type { BrokerAddress } from '../domain/gateway-topics/subscription.ts'
@@ -61,6 +62,8 @@ export class Subscriber {
   constructor(subscription: MqttSubscription, onFailure: (error: unknown) => void) {
     this.subscription = subscription
     this.#onFailure = onFailure
+    // Each handler that waits adds a listener; Node would warn about a leak.
+    setMaxListeners(0, this.#abort.signal)
     this.ended = new Promise((resolve, reject) => {
       this.#end = (error) => (error === undefined ? resolve() : reject(error))
     })
