@@ -5,7 +5,7 @@ import { createEnvelopeReader } from '../../src/clickhouse/envelope-reader.ts'
 import { DeviceProfileService } from '../../src/domain/device-profile-service.ts'
 import { EndDeviceService, GatewayService, OrganizationService } from '../../src/domain/entity-services.ts'
 import { createIdGenerator } from '../../src/domain/ids.ts'
-import type { PayloadConversionChecker } from '../../src/domain/ports.ts'
+import type { CodecRunner, PayloadConversionChecker } from '../../src/domain/ports.ts'
 import { TelemetryService } from '../../src/domain/telemetry-service.ts'
 import type { PostgresDatabase } from '../../src/postgres/database.ts'
 import { PostgresDeviceProfileRepository } from '../../src/postgres/device-profile-repository.ts'
@@ -35,6 +35,7 @@ export interface ApiParts {
   readonly clickhouse: ClickHouse
   readonly logger: Logger
   readonly payloadConversions: PayloadConversionChecker
+  readonly codecs: CodecRunner
   /** Default: prom-client's global registry, which the service serves. */
   readonly registry?: Registry
 }
@@ -50,7 +51,7 @@ export interface Api {
 
 /** Connects the layers: routes, domain services, repositories, database. */
 export function createApi(parts: ApiParts): Api {
-  const { database, clickhouse, logger, payloadConversions, registry = register } = parts
+  const { database, clickhouse, codecs, logger, payloadConversions, registry = register } = parts
   const newId = createIdGenerator()
   const streams = new AbortController()
   // Every open stream adds a listener; Node would warn about a leak.
@@ -74,7 +75,7 @@ export function createApi(parts: ApiParts): Api {
   const routes = [
     ...organizationRoutes(new OrganizationService(organizations, newId)),
     ...endDeviceRoutes(new EndDeviceService(endDevices, newId, payloadConversions, profiles)),
-    ...deviceProfileRoutes(new DeviceProfileService(profiles, newId, payloadConversions)),
+    ...deviceProfileRoutes(new DeviceProfileService(profiles, newId, payloadConversions, codecs)),
     ...gatewayRoutes(new GatewayService(gateways, newId), new PostgresGatewayConnectionStore(database)),
     ...telemetryRoutes(telemetry),
     ...healthRoutes(monitors, streams.signal),

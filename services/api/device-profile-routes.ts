@@ -11,7 +11,7 @@ import { type CallContext, unary, type Route } from './route.ts'
 export function deviceProfileRoutes(profiles: DeviceProfileService): readonly Route[] {
   const { method } = DeviceProfiles
   return [
-    unary(method.createDeviceProfile, async ({ organizationId, name, codec, samples, fields }, call) => {
+    unary(method.createDeviceProfile, async ({ organizationId, name, codec, samples, fields, skipSamples }, call) => {
       call.organizationId = organizationId
       const input = {
         organizationId,
@@ -19,6 +19,7 @@ export function deviceProfileRoutes(profiles: DeviceProfileService): readonly Ro
         codec: codecFromProto(codec),
         samples: samples.map(sampleFromProto),
         fields: fields.map(fieldFromProto),
+        skipSamples,
       }
       return { deviceProfile: shownProfile(await profiles.create(input, call), call) }
     }),
@@ -30,12 +31,13 @@ export function deviceProfileRoutes(profiles: DeviceProfileService): readonly Ro
       const { items, nextPageToken } = await profiles.list(organizationId, { pageSize, pageToken }, call)
       return { deviceProfiles: items.map(deviceProfileToProto), nextPageToken }
     }),
-    unary(method.updateDeviceProfile, async ({ profileId, name, codec, samples, fields }, call) => {
+    unary(method.updateDeviceProfile, async ({ profileId, name, codec, samples, fields, skipSamples }, call) => {
       const change = {
         name,
         codec: codec === undefined ? undefined : codecFromProto(codec),
         samples: samples?.samples.map(sampleFromProto),
         fields: fields?.fields.map(fieldFromProto),
+        skipSamples,
       }
       return { deviceProfile: shownProfile(await profiles.update(profileId, change, call), call) }
     }),

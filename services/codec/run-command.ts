@@ -1,14 +1,15 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import type { EnvelopeContext, Evaluation } from '../../src/codecs/evaluation.ts'
+import type { EnvelopeContext } from '../../src/codecs/evaluation.ts'
 import type { Codec } from '../../src/domain/codec.ts'
 import { isJsonList } from '../../src/domain/entities.ts'
 import { StartupError } from '../../src/domain/errors.ts'
 import { fromRfc3339, now, toRfc3339, type Instant } from '../../src/domain/instant.ts'
+import type { CodecOutcome } from '../../src/domain/ports.ts'
+import { storedResult } from '../../src/domain/reading.ts'
 import { print } from '../../src/runner/print.ts'
 import { readCodec } from './codec-file.ts'
-import { CodecRunner } from './codec-runner.ts'
+import { createRunner } from './codec-runner.ts'
 import { rejectFileErrors } from './located-document.ts'
-import { storedResult } from './stored-result.ts'
 
 interface RunOptions {
   readonly hex?: Uint8Array
@@ -49,24 +50,27 @@ async function run(path: string, payload: Uint8Array, options: RunOptions): Prom
   if (!evaluation.ok) process.exitCode = 1
 }
 
-async function evaluate(codec: Codec, payload: Uint8Array, context: EnvelopeContext): Promise<Evaluation> {
-  const runner = await CodecRunner.start()
+async function evaluate(codec: Codec, payload: Uint8Array, context: EnvelopeContext): Promise<CodecOutcome> {
+  const runner = createRunner()
   try {
-    return await runner.run(codec, payload, context)
+    return await runner.run('', codec, payload, context)
   } finally {
     await runner.close()
   }
 }
 
 /** Returns the JSON of an evaluation. A single object is a reading at the receive time. */
-function viewOf(evaluation: Evaluation, receivedAt: Instant) {
+function viewOf(evaluation: CodecOutcome, receivedAt: Instant) {
   if (!evaluation.ok) return { error: evaluation.reason }
   const result = storedResult(evaluation.data, receivedAt)
   const readings = isJsonList(result) ? result : [{ time: toRfc3339(receivedAt), data: result }]
   return { readings, warnings: evaluation.warnings ?? [] }
 }
 
-function* textOf({ data, warnings = [] }: Evaluation & { readonly ok: true }, receivedAt: Instant): Generator<string> {
+function* textOf(
+  { data, warnings = [] }: CodecOutcome & { readonly ok: true },
+  receivedAt: Instant,
+): Generator<string> {
   for (const warning of warnings) process.stderr.write(`ponix-codec: warning: ${warning}\n`)
   yield `${JSON.stringify(storedResult(data, receivedAt), undefined, 2)}\n`
 }

@@ -1,12 +1,12 @@
 import type { Codec } from '../../src/domain/codec.ts'
-import { sampleDifferences } from '../../src/domain/codec-sample.ts'
+import type { PoolCodecRunner } from '../../src/codecs/pool/codec-runner.ts'
+import { DEFAULT_RECEIVE_TIME, storedDifferences } from '../../src/domain/codec-sample.ts'
 import type { Difference } from '../../src/domain/json-difference.ts'
 import { readCodec } from './codec-file.ts'
-import { CodecRunner } from './codec-runner.ts'
+import { createRunner } from './codec-runner.ts'
 import { findCodecs, findSampleFiles } from './find-samples.ts'
 import { FileError } from './located-document.ts'
 import { readSamples, type Sample } from './sample-file.ts'
-import { storedResult } from './stored-result.ts'
 
 /** A sample that a codec was run with. */
 export interface SampleResult {
@@ -25,9 +25,6 @@ export interface CodecReport {
   readonly problems: readonly string[]
 }
 
-/** The receive time of a sample without one, 2026-01-01T00:00:00Z, so that every run has the same result. */
-const DEFAULT_RECEIVE_TIME = BigInt(Date.UTC(2026, 0)) * 1000n
-
 /**
  * Runs the codecs in files and folders on their samples: those in the file `vectors`, or in the files beside each codec. A codec in a
  * folder is left out if it has no samples. Throws a FileError if there is nothing to run.
@@ -38,7 +35,7 @@ export async function* testCodecs(paths: readonly string[], vectors: string | un
   const found = await Promise.all(codecs.map(async (codec) => ({ codec, files: await sampleFilesOf(codec, vectors) })))
   const tested = found.filter(({ codec, files }) => files.length > 0 || paths.includes(codec))
   if (tested.length === 0) throw new FileError(paths.join(', '), undefined, 'contains no codec with samples')
-  const runner = await CodecRunner.start()
+  const runner = createRunner()
   try {
     for (const { codec, files } of tested) yield await testCodec(runner, codec, files)
   } finally {
@@ -50,7 +47,7 @@ async function sampleFilesOf(codec: string, vectors: string | undefined): Promis
   return vectors === undefined ? findSampleFiles(codec) : [vectors]
 }
 
-async function testCodec(runner: CodecRunner, path: string, sampleFiles: readonly string[]): Promise<CodecReport> {
+async function testCodec(runner: PoolCodecRunner, path: string, sampleFiles: readonly string[]): Promise<CodecReport> {
   const results: SampleResult[] = []
   const problems: string[] = []
   let skipped = 0
@@ -79,10 +76,8 @@ async function testCodec(runner: CodecRunner, path: string, sampleFiles: readonl
   return { codec: path, sampleFiles, results, skipped, problems }
 }
 
-async function runSample(runner: CodecRunner, codec: Codec, sample: Sample): Promise<readonly Difference[]> {
+async function runSample(runner: PoolCodecRunner, codec: Codec, sample: Sample): Promise<readonly Difference[]> {
   const { payload, uplink, receivedAt = DEFAULT_RECEIVE_TIME, expectation } = sample
-  const outcome = await runner.run(codec, payload, { receivedAt, uplink })
-  if ('errors' in expectation || !outcome.ok) return sampleDifferences(expectation, outcome)
-  const results = expectation.results.map((result) => storedResult(result, receivedAt))
-  return sampleDifferences({ ...expectation, results }, { ...outcome, data: storedResult(outcome.data, receivedAt) })
+  const outcome = await runner.run('', codec, payload, { receivedAt, uplink })
+  return storedDifferences(expectation, outcome, receivedAt)
 }

@@ -21,4 +21,10 @@ export class Decoder {
         return this.#javaScript.decode(codec.source, payload, context)
     }
   }
+
+  /** Loads a JavaScript codec without decoding a payload; the result has no data. A codec of another kind passes. */
+  check({ kind, source }: Codec): Evaluation {
+    const check = kind === 'javascript' ? this.#javaScript.check(source) : undefined
+    return check?.ok === false ? check : { ok: true, data: {}, size: 0 }
+  }
 }

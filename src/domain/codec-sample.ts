@@ -1,5 +1,10 @@
 import type { JsonValue } from './entities.ts'
+import type { Instant } from './instant.ts'
 import { jsonDifferences, type Difference } from './json-difference.ts'
+import { storedResult } from './reading.ts'
+
+/** The receive time of a sample without one, 2026-01-01T00:00:00Z, so that every run has the same result. */
+export const DEFAULT_RECEIVE_TIME = BigInt(Date.UTC(2026, 0)) * 1000n
 
 /** The expected outcome of a codec for one payload. */
 export type SampleExpectation =
@@ -23,6 +28,17 @@ export function sampleDifferences(expectation: SampleExpectation, outcome: Sampl
   const { warnings } = expectation
   const ofWarnings = warnings === undefined ? [] : jsonDifferences(warnings, outcome.warnings ?? [], 'warnings')
   return [...dataDifferences(expectation.results, outcome.data), ...ofWarnings]
+}
+
+/** As sampleDifferences, with the readings of lists as the platform stores them. */
+export function storedDifferences(
+  expectation: SampleExpectation,
+  outcome: SampleOutcome,
+  receivedAt: Instant,
+): readonly Difference[] {
+  if ('errors' in expectation || !outcome.ok) return sampleDifferences(expectation, outcome)
+  const results = expectation.results.map((result) => storedResult(result, receivedAt))
+  return sampleDifferences({ ...expectation, results }, { ...outcome, data: storedResult(outcome.data, receivedAt) })
 }
 
 function errorDifferences(errors: readonly string[], outcome: SampleOutcome): readonly Difference[] {

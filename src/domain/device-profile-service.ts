@@ -4,7 +4,8 @@ import { EntityService } from './entity-services.ts'
 import { assertStorable, invalid, LIMITS, optionalBytes, optionalText, requiredText } from './fields.ts'
 import type { IdGenerator } from './ids.ts'
 import { limitPage, pageOutput, pageRequest, type PageInput, type PageOutput } from './paging.ts'
-import type { CallOptions, DeviceProfileRepository, PayloadConversionChecker } from './ports.ts'
+import type { CallOptions, CodecRunner, DeviceProfileRepository, PayloadConversionChecker } from './ports.ts'
+import { assertSamplesPass, type SampledCodec } from './profile-samples.ts'
 
 /** The limit of sources in a page: gRPC clients accept responses of 4 MiB, and the rest is reserved for the other fields. */
 const PAGE_SOURCE_BYTES = 3 * 1024 * 1024
@@ -12,6 +13,8 @@ const PAGE_SOURCE_BYTES = 3 * 1024 * 1024
 /** `codec` is null if the caller sent none, or one of an unknown kind. */
 export interface NewDeviceProfileInput extends Pick<DeviceProfile, 'organizationId' | 'name' | 'samples' | 'fields'> {
   readonly codec: Codec | null
+  /** Stores the profile without running the samples. */
+  readonly skipSamples: boolean
 }
 
 /** Undefined keeps a value. `codec` is null if the caller sent one of an unknown kind. */
@@ -20,17 +23,25 @@ export interface DeviceProfileChangeInput {
   readonly codec?: Codec | null | undefined
   readonly samples?: readonly ProfileSample[] | undefined
   readonly fields?: readonly ProfileField[] | undefined
+  readonly skipSamples: boolean
 }
 
 export class DeviceProfileService extends EntityService<DeviceProfile, DeviceProfileRepository> {
   readonly #conversions: PayloadConversionChecker
+  readonly #runner: CodecRunner
 
-  constructor(profiles: DeviceProfileRepository, newId: IdGenerator, conversions: PayloadConversionChecker) {
+  constructor(
+    profiles: DeviceProfileRepository,
+    newId: IdGenerator,
+    conversions: PayloadConversionChecker,
+    runner: CodecRunner,
+  ) {
     super(profiles, newId, 'Device profile', 'profile_id')
     this.#conversions = conversions
+    this.#runner = runner
   }
 
-  /** Creates a profile; an empty `organizationId` shares it with all organizations. */
+  /** Creates a profile; an empty `organizationId` shares it with all organizations. Every sample must pass. */
   async create(input: NewDeviceProfileInput, options?: CallOptions): Promise<DeviceProfile> {
     const codec = this.#checked(input.codec)
     const profile = {
@@ -41,6 +52,7 @@ export class DeviceProfileService extends EntityService<DeviceProfile, DevicePro
       samples: checkedSamples(input.samples),
       fields: checkedFields(input.fields),
     }
+    await this.#assertWorks({ ...profile, codec }, { isNew: true, skipSamples: input.skipSamples }, options)
     return await this.repository.create({ profileId: this.newId(), ...profile }, options)
   }
 
@@ -56,16 +68,41 @@ export class DeviceProfileService extends EntityService<DeviceProfile, DevicePro
     return pageOutput(fitting)
   }
 
+  /** Updates a profile. If its codec or its samples change, every sample must pass. */
   async update(profileId: string, input: DeviceProfileChangeInput, options?: CallOptions): Promise<DeviceProfile> {
-    return await this.existing(profileId, (id) => {
-      const { name, samples, fields } = input
+    return await this.existing(profileId, async (id) => {
+      const { name, samples, fields, skipSamples } = input
       if (name !== undefined) requiredText('name', name, LIMITS.name)
       if (samples !== undefined) checkedSamples(samples)
       if (fields !== undefined) checkedFields(fields)
       const codec = input.codec === undefined ? undefined : this.#checked(input.codec)
+      if (codec !== undefined || samples !== undefined) {
+        const stored = await this.repository.get(id, options)
+        if (stored === null) return null
+        const next = {
+          organizationId: stored.organizationId,
+          codec: codec ?? { kind: stored.codecKind, source: stored.codecSource },
+          samples: samples ?? stored.samples,
+        }
+        await this.#assertWorks(next, { isNew: codec !== undefined, skipSamples }, options)
+      }
       const change = { name, codecKind: codec?.kind, codecSource: codec?.source, samples, fields }
-      return this.repository.update(id, change, options)
+      return await this.repository.update(id, change, options)
     })
+  }
+
+  /** Loads a new JavaScript codec, which executes its top level, and runs the samples. */
+  async #assertWorks(
+    sampled: SampledCodec,
+    { isNew, skipSamples }: { readonly isNew: boolean; readonly skipSamples: boolean },
+    options?: CallOptions,
+  ): Promise<void> {
+    const { organizationId, codec } = sampled
+    if (isNew && codec.kind === 'javascript') {
+      const answer = await this.#runner.check(organizationId, codec)
+      if (!answer.ok) throw invalid(`codec.source, ${answer.reason}`)
+    }
+    if (!skipSamples) await assertSamplesPass(sampled, this.#runner, options)
   }
 
   #checked(codec: Codec | null): Codec {

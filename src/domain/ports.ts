@@ -1,6 +1,7 @@
-import type { Codec } from './codec.ts'
+import type { Codec, Decoded } from './codec.ts'
 import type { DeviceProfile } from './device-profile.ts'
-import type { EndDevice, Gateway, Organization } from './entities.ts'
+import type { EndDevice, Gateway, Organization, Uplink } from './entities.ts'
+import type { Instant } from './instant.ts'
 import type { ReadPoint } from './gateway-orchestration/version.ts'
 import type { StoredEnvelope, TelemetryQuery, TelemetryRange } from './telemetry.ts'
 
@@ -139,6 +140,28 @@ export interface PayloadConversionFault {
 /** Compiles an end device's CEL expression without running it; returns errors instead of throwing. */
 export interface PayloadConversionChecker {
   check(source: string): { readonly ok: true } | PayloadConversionFault
+}
+
+/** What a codec may use of an uplink besides its payload. */
+export interface CodecInput {
+  readonly receivedAt: Instant
+  readonly uplink?: Uplink | undefined
+}
+
+/** The result of a codec for one payload. A reason is one line, and begins with the position in the source if it is known. */
+export type CodecOutcome =
+  | { readonly ok: true; readonly data: Decoded; readonly warnings?: readonly string[] | undefined }
+  | { readonly ok: false; readonly reason: string }
+
+/**
+ * Runs codecs with the limits of the platform, in the share of an organization. Throws `unavailable` if too many payloads of the
+ * organization wait.
+ */
+export interface CodecRunner {
+  /** Loads a codec without a payload: a JavaScript program runs its top level and must have an entry point. */
+  check(organizationId: string, codec: Codec): Promise<CodecOutcome>
+  /** Runs a codec; a result that the platform could not store is a failure. */
+  run(organizationId: string, codec: Codec, payload: Uint8Array, input: CodecInput): Promise<CodecOutcome>
 }
 
 export interface AppliedMigration {

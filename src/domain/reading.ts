@@ -1,6 +1,6 @@
 import type { Decoded } from './codec.ts'
 import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from './entities.ts'
-import { fromRfc3339, isStorable, STORABLE_YEARS, type Instant } from './instant.ts'
+import { fromRfc3339, isStorable, STORABLE_YEARS, toRfc3339, type Instant } from './instant.ts'
 
 /** What a device measured at one time. */
 export interface Reading {
@@ -43,6 +43,16 @@ export function readingsOf(decoded: Decoded, receivedAt: Instant): Readings {
     }
   }
   return { ok: true, readings }
+}
+
+/**
+ * Returns the result of a codec as the platform stores it: a list of readings as `[{time, data}]` with the time of each. A value that is
+ * not a list of readings is returned unchanged.
+ */
+export function storedResult(result: JsonValue, receivedAt: Instant): JsonValue {
+  if (!isJsonList(result)) return result
+  const list = readingsOf(result, receivedAt)
+  return list.ok ? list.readings.map(({ occurredAt, data }) => ({ time: toRfc3339(occurredAt), data })) : result
 }
 
 function readingOf(element: JsonValue, receivedAt: Instant): Reading {

@@ -80,8 +80,8 @@ export class EvaluationPool implements AsyncDisposable {
       // Sources written with plain SQL are unchecked, and a job can contain many sources.
       const tooLong = sourceSizeError(task.codec)
       if (tooLong !== undefined) return resolve({ ok: false, reason: tooLong })
-      const { organizationId, codec, payload, context } = task
-      const pending: PendingTask = { organizationId, codec, payload, context, resolve, reject }
+      const { organizationId, codec, payload, context, checkOnly } = task
+      const pending: PendingTask = { organizationId, codec, payload, context, checkOnly, resolve, reject }
       const result = this.#scheduler.submit(pending, Date.now())
       if (result !== undefined) return resolve(result)
       this.#pending.add(pending)

@@ -11,6 +11,8 @@ export interface Task {
   readonly payload: Uint8Array
   /** The envelope of the payload; without it, its variables have their defaults. */
   readonly context?: EnvelopeContext | undefined
+  /** True: loads the codec instead of decoding the payload; the result has no data. */
+  readonly checkOnly?: boolean | undefined
 }
 
 /** A batch for one worker, which ends it early if it takes too long. */

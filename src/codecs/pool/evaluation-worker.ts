@@ -142,7 +142,8 @@ function packJob(tasks: readonly Task[]): JobMessage & { readonly payloads: Uint
       codecs.push({ kind: codec.kind, source: codec.source })
     }
   }
-  const job = { codecs, codecOf, payloads, ends }
+  const checks = new Set(tasks.flatMap(({ checkOnly }, index) => (checkOnly === true ? [index] : [])))
+  const job = { codecs, codecOf, payloads, ends, checks }
   if (!codecs.some(usesContext)) return job
   return { ...job, contexts: tasks.map(contextOf) }
 }

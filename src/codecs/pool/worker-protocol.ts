@@ -17,6 +17,8 @@ export interface JobMessage {
   readonly ends: readonly number[]
   /** For each task its context, if its codec may use it; absent if no codec of the job does. */
   readonly contexts?: readonly (EnvelopeContext | undefined)[]
+  /** The indices of the tasks that only load their codec. */
+  readonly checks: ReadonlySet<number>
 }
 
 export type WorkerMessage =

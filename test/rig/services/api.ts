@@ -4,6 +4,7 @@ import { Registry } from 'prom-client'
 import { afterAll, beforeAll, inject } from 'vitest'
 import { createApi, type Api } from '../../../services/api/api.ts'
 import { createPayloadConversionChecker } from '../../../src/codecs/cel/static-check.ts'
+import { PoolCodecRunner } from '../../../src/codecs/pool/codec-runner.ts'
 import { openClickHouse, type ClickHouseOptions } from '../../../src/clickhouse/connection.ts'
 import { PostgresDatabase } from '../../../src/postgres/database.ts'
 import { TestSchema, type TestServer } from '../adapters/test-schema.ts'
@@ -11,6 +12,7 @@ import { EndDeviceService } from '../../../src/proto/gen/ponix/end_device/v1/end
 import { GatewayService } from '../../../src/proto/gen/ponix/gateway/v1/gateway_pb.ts'
 import { OrganizationService } from '../../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import { GrpcClient } from '../../../src/proto/grpc.ts'
+import { evaluationWorkerUrl } from '../program.ts'
 
 const { createOrganization } = OrganizationService.method
 const { createEndDevice } = EndDeviceService.method
@@ -113,9 +115,11 @@ export class TestApi implements AsyncDisposable {
     })
     const registry = new Registry()
     const clickhouse = openClickHouse(options.clickhouse ?? { ...NO_CLICKHOUSE, logger })
+    const codecs = new PoolCodecRunner({ workerUrl: evaluationWorkerUrl })
     const api = createApi({
       database,
       clickhouse,
+      codecs,
       logger,
       registry,
       payloadConversions: createPayloadConversionChecker(),
@@ -127,6 +131,7 @@ export class TestApi implements AsyncDisposable {
     return new TestApi({ address, api, database, registry, log }, async () => {
       stop.abort()
       await running
+      await codecs.close()
       await clickhouse.close()
     })
   }

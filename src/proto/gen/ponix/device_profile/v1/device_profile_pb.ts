@@ -236,7 +236,7 @@ export type CreateDeviceProfileRequest = Message<"ponix.device_profile.v1.Create
   fields: Field[];
 
   /**
-   * Stores the profile without running the samples. The samples are not run yet, with or without it.
+   * Stores the profile although a sample fails; otherwise INVALID_ARGUMENT, with the first difference of the first sample that fails.
    *
    * @generated from field: bool skip_samples = 6;
    */
@@ -428,7 +428,7 @@ export type UpdateDeviceProfileRequest = Message<"ponix.device_profile.v1.Update
   fields?: Fields | undefined;
 
   /**
-   * Stores the profile without running the samples. The samples are not run yet, with or without it.
+   * Stores the profile although a sample fails. Without it, the samples are run if the codec or the samples change.
    *
    * @generated from field: bool skip_samples = 6;
    */

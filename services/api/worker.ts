@@ -1,0 +1,3 @@
+import { serveEvaluations } from '../../src/codecs/pool/worker-thread.ts'
+
+serveEvaluations()
