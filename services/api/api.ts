@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { register, type Registry } from 'prom-client'
 import type { ClickHouse } from '../../src/clickhouse/connection.ts'
 import { createEnvelopeReader } from '../../src/clickhouse/envelope-reader.ts'
+import { ConversionTestService } from '../../src/domain/conversion-test-service.ts'
 import { DeviceProfileService } from '../../src/domain/device-profile-service.ts'
 import { EndDeviceService, GatewayService, OrganizationService } from '../../src/domain/entity-services.ts'
 import { createIdGenerator } from '../../src/domain/ids.ts'
@@ -21,6 +22,7 @@ import { GatewayService as Gateways } from '../../src/proto/gen/ponix/gateway/v1
 import { OrganizationService as Organizations } from '../../src/proto/gen/ponix/organization/v1/organization_pb.ts'
 import type { AppProcess } from '../../src/runner/lifecycle.ts'
 import type { Logger } from '../../src/runner/logger.ts'
+import { conversionTestRoute } from './conversion-test-routes.ts'
 import { CsvExports } from './csv-exports.ts'
 import { deviceProfileRoutes } from './device-profile-routes.ts'
 import { GrpcServer, type GrpcServerOptions } from './grpc-server.ts'
@@ -75,6 +77,15 @@ export function createApi(parts: ApiParts): Api {
   const routes = [
     ...organizationRoutes(new OrganizationService(organizations, newId)),
     ...endDeviceRoutes(new EndDeviceService(endDevices, newId, payloadConversions, profiles)),
+    conversionTestRoute(
+      new ConversionTestService({
+        organizations,
+        endDevices,
+        profiles,
+        conversions: payloadConversions,
+        runner: codecs,
+      }),
+    ),
     ...deviceProfileRoutes(new DeviceProfileService(profiles, newId, payloadConversions, codecs)),
     ...gatewayRoutes(new GatewayService(gateways, newId), new PostgresGatewayConnectionStore(database)),
     ...telemetryRoutes(telemetry),

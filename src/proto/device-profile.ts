@@ -94,7 +94,7 @@ export function sampleFromProto(sample: ProtoSample): ProfileSample {
 }
 
 /** Returns the properties of an uplink that a message has. */
-function uplinkFromProto({ fPort, fCnt, metadata }: Pick<ProtoSample, 'fPort' | 'fCnt' | 'metadata'>): Uplink {
+export function uplinkFromProto({ fPort, fCnt, metadata }: Pick<ProtoSample, 'fPort' | 'fCnt' | 'metadata'>): Uplink {
   return {
     ...(fPort === undefined ? {} : { fPort }),
     ...(fCnt === undefined ? {} : { fCnt }),

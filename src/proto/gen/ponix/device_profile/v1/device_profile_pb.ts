@@ -745,7 +745,8 @@ export const DeviceProfileService: GenService<{
     output: typeof DeleteDeviceProfileResponseSchema;
   },
   /**
-   * Runs a codec. An error of the codec is part of the answer. Not served yet: UNIMPLEMENTED.
+   * Runs a codec on a payload and stores nothing. An error of the codec is part of the answer.
+   * UNAVAILABLE while many payloads of the organization wait.
    *
    * @generated from rpc ponix.device_profile.v1.DeviceProfileService.TestPayloadConversion
    */
