@@ -37,8 +37,8 @@ describe('P-3, P-4, P-7: a bad envelope', () => {
     expect(letters.map(({ reason }) => reason).sort()).toEqual([
       'device device belongs to organization organization, but the envelope names another; check the topic it was published on',
       expect.stringContaining('invalid id "dotted.id"'),
-      'device none has no payload conversion; set one (UpdateEndDevice) and replay',
-      'device none has no payload conversion; set one (UpdateEndDevice) and replay',
+      'device none has no payload conversion and no profile; set one (UpdateEndDevice) and replay',
+      'device none has no payload conversion and no profile; set one (UpdateEndDevice) and replay',
       expect.stringMatching(/^not a raw envelope: /),
       expect.stringContaining('payload conversion of device bad: the expression exceeded its time limit of 250 ms'),
       'payload conversion of device device: line 1, column 1: Cayenne LPP: unknown type 200 at byte 1',

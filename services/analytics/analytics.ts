@@ -86,7 +86,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
     onDeviceWithoutExpression: (id) =>
       logger.warn(
         { end_device_id: id },
-        'the device has no payload conversion; its messages become dead letters; set payload_conversion',
+        'the device has no payload conversion and no profile; its messages become dead letters; set one of them',
       ),
   })
   const { PONIX_NATS_RAW_STREAM: rawStream, PONIX_PROCESSED_ENVELOPES_STREAM: processedStream } = environment

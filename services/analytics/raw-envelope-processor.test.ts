@@ -203,7 +203,7 @@ describe('P-7: unknown devices', () => {
     expect(await process()).toEqual({
       kind: 'dead_letter',
       cause: 'no_expression',
-      reason: 'device device has no payload conversion; set one (UpdateEndDevice) and replay',
+      reason: 'device device has no payload conversion and no profile; set one (UpdateEndDevice) and replay',
     })
     await process()
     await process({ endDeviceId: 'another' })

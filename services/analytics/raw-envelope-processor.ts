@@ -121,7 +121,7 @@ export class RawEnvelopeProcessor {
       this.#withoutExpression.add(id)
       this.#parts.onDeviceWithoutExpression(id)
     }
-    const reason = `device ${id} has no payload conversion; set one (UpdateEndDevice) and replay`
+    const reason = `device ${id} has no payload conversion and no profile; set one (UpdateEndDevice) and replay`
     return { kind: 'dead_letter', cause: 'no_expression', reason }
   }
 }
