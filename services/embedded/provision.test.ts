@@ -162,5 +162,6 @@ describe('provisioning (E-3)', () => {
     const { stdout: version } = await promisify(execFile)(join(installed, 'nats-server'), ['--version'])
     expect(version).toMatch(/v2\.(1\d|[2-9]\d)\./)
     expect(await readdir(servers)).not.toContain('nats-server-apt')
-  })
+    // It downloads a server.
+  }, 180_000)
 })
