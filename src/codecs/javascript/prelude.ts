@@ -205,7 +205,7 @@ export const PRELUDE = String.raw`(function (shared) {
   }
 
   function shorten(path) {
-    return path.length <= 80 ? path : apply(slice, path, [0, 79]) + '…'
+    return path.length <= 80 ? path : apply(slice, path, [0, 79]) + '\u2026'
   }
 
   function convertString(text) {
