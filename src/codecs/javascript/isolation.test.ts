@@ -34,7 +34,8 @@ test('each call of any sequence of codecs has the result that it has alone in a 
 })
 
 test('a codec cannot read memory that another codec wrote', () => {
-  const engine = new JavaScriptEngine()
+  // The reader visits millions of bytes.
+  const engine = new JavaScriptEngine({ timeLimitMs: 30_000 })
   const writer = `function decodeUplink() {
     const kept = []
     for (let i = 0; i < 50; i++) kept.push(new Uint8Array(200_000).fill(0xaa))
