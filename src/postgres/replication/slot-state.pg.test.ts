@@ -74,6 +74,6 @@ describe('the state of a slot', () => {
   test('B-9: is not in the publication', async () => {
     const tables = `SELECT tablename FROM pg_publication_tables WHERE pubname = 'ponix_cdc_publication' ORDER BY 1`
     const published = (await database.sql(tables)).map((row) => row['tablename'])
-    expect(published).toEqual(['end_devices', 'gateways', 'organizations'])
+    expect(published).toEqual(['device_profiles', 'end_devices', 'gateways', 'organizations'])
   })
 })
