@@ -128,7 +128,7 @@ describe('W-3 TestPayloadConversion', () => {
       [expression(' '), {}, Status.INVALID_ARGUMENT, 'payload_conversion is required'],
       [{ case: 'codec', value: {} }, {}, Status.INVALID_ARGUMENT, 'codec.kind must be'],
       [expression('{}'), { organizationId: '' }, Status.INVALID_ARGUMENT, 'organization_id is required'],
-      [expression('{}'), { organizationId: 'nobody' }, Status.NOT_FOUND, 'Organization not found: nobody'],
+      [expression('{}'), { organizationId: 'missing' }, Status.NOT_FOUND, 'Organization not found: missing'],
       [expression('{}'), { receivedAt: { seconds: 10n ** 12n } }, Status.INVALID_ARGUMENT, 'received_at is outside'],
       [{ case: 'profileId', value: await newProfile(foreign) }, {}, Status.NOT_FOUND, 'Device profile not found'],
       [{ case: 'deviceId', value: await rig.newDevice(foreign) }, {}, Status.NOT_FOUND, 'End device not found'],

@@ -129,8 +129,8 @@ describe('W-3 device profiles', () => {
   })
 
   test('A-4 are not created for an unknown organization', async () => {
-    const missing = [Status.NOT_FOUND, 'Organization not found: nobody']
-    expect(await outcome(newProfile({ organizationId: 'nobody' }))).toEqual(missing)
+    const missing = [Status.NOT_FOUND, 'Organization not found: missing']
+    expect(await outcome(newProfile({ organizationId: 'missing' }))).toEqual(missing)
   })
 
   test('A-6 an organization that still has a profile is not deleted', async () => {
