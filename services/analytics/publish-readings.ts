@@ -31,9 +31,9 @@ export async function publishReadings(
 ): Promise<boolean> {
   const { stream, streamSequence, storedAtMs } = originOf(delivery, rawStream)
   const id = delivery.header(REPLAY_HEADERS.of) ?? `${stream}:${streamSequence}:${storedAtMs}`
-  if (isList) return await publishList(producer, envelopes, id)
-  const stored = await Promise.all(envelopes.map((envelope) => publish(producer, envelope, id)))
-  return stored.every(({ duplicate }) => duplicate)
+  const [only] = envelopes
+  if (isList || only === undefined) return await publishList(producer, envelopes, id)
+  return (await publish(producer, only, id)).duplicate
 }
 
 /** Publishes the largest reading first: if NATS does not accept it, no other is stored, and only a dead letter remains. */

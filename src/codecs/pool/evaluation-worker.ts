@@ -129,8 +129,10 @@ function packJob(tasks: readonly Task[]): JobMessage & { readonly payloads: Uint
   const indexOf = new Map<string, number>()
   const codecOf: number[] = []
   const ends: number[] = []
+  const checks: number[] = []
   let end = 0
-  for (const { codec, payload } of tasks) {
+  for (const { codec, payload, checkOnly } of tasks) {
+    if (checkOnly === true) checks.push(ends.length)
     payloads.set(payload, end)
     end += payload.length
     ends.push(end)
@@ -142,7 +144,6 @@ function packJob(tasks: readonly Task[]): JobMessage & { readonly payloads: Uint
       codecs.push({ kind: codec.kind, source: codec.source })
     }
   }
-  const checks = new Set(tasks.flatMap(({ checkOnly }, index) => (checkOnly === true ? [index] : [])))
   const job = { codecs, codecOf, payloads, ends, checks }
   if (!codecs.some(usesContext)) return job
   return { ...job, contexts: tasks.map(contextOf) }

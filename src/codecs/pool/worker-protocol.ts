@@ -18,7 +18,7 @@ export interface JobMessage {
   /** For each task its context, if its codec may use it; absent if no codec of the job does. */
   readonly contexts?: readonly (EnvelopeContext | undefined)[]
   /** The indices of the tasks that only load their codec. */
-  readonly checks: ReadonlySet<number>
+  readonly checks: readonly number[]
 }
 
 export type WorkerMessage =

@@ -34,7 +34,7 @@ function runJob(job: JobMessage, decoder: Decoder, progress: Progress, slowMs: n
     progress.start(index, stopwatch.start())
     const codec = job.codecs[job.codecOf[index] ?? -1] ?? NO_CODEC
     const payload = job.payloads.subarray(job.ends[index - 1] ?? 0, end)
-    const evaluation = job.checks.has(index)
+    const evaluation = job.checks.includes(index)
       ? decoder.check(codec)
       : decoder.decode(codec, payload, job.contexts?.[index])
     const tookMs = stopwatch.read(slowMs)
