@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import type { Gateway, JsonObject } from '../../src/domain/entities.ts'
-import { gateway, GatewayRig, type RunningService, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import type { RunningService } from '../../test/rig/gateways/running-service.ts'
 import { type BrokerConduct, type BrokerMessage, ScriptedBroker } from '../../test/rig/gateways/scripted-broker.ts'
 
 // The tests are concurrent and share the service: each has its own brokers and device.

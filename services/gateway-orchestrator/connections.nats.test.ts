@@ -1,14 +1,7 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
 
-let rig: GatewayRig
-
-beforeAll(async () => {
-  rig = await GatewayRig.start()
-})
-afterAll(() => rig[Symbol.asyncDispose]())
-beforeEach(() => rig.begin())
-afterEach(() => rig.end())
+const rig = GatewayRig.forEach()
 
 /** The rows of a gateway, and the version of its row of the table of gateways. */
 async function stored(gatewayId: string) {

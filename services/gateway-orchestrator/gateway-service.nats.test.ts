@@ -1,15 +1,8 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { commitOf, gateway, GatewayRig } from '../../test/rig/gateways/gateway-rig.ts'
 
-let rig: GatewayRig
-
-beforeAll(async () => {
-  rig = await GatewayRig.start()
-})
-afterAll(() => rig[Symbol.asyncDispose]())
-beforeEach(() => rig.begin())
-afterEach(() => rig.end())
+const rig = GatewayRig.forEach()
 
 describe('a start of gateway-orchestrator', () => {
   test('G-1: runs every gateway that is not deleted, of all organizations, even if one cannot run', async () => {

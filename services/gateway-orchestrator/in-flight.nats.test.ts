@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { startMosquitto } from '../../test/rig/servers.ts'
 import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
@@ -9,14 +9,7 @@ const FLOODED = 16
 const MESSAGES = 16
 const BYTES = 64 * 1024
 
-let rig: GatewayRig
-
-beforeAll(async () => {
-  rig = await GatewayRig.start(startMosquitto)
-})
-afterAll(() => rig[Symbol.asyncDispose]())
-beforeEach(() => rig.begin())
-afterEach(() => rig.end())
+const rig = GatewayRig.forEach(startMosquitto)
 
 /** Inserts a gateway with a connection of its own, because it belongs to a shard of its own. */
 async function insertGateway(organizationId: string, device: string): Promise<void> {

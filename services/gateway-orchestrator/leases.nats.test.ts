@@ -1,14 +1,8 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { gateway, GatewayRig, WAIT, type RunningService } from '../../test/rig/gateways/gateway-rig.ts'
+import { describe, expect, test } from 'vitest'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import type { RunningService } from '../../test/rig/gateways/running-service.ts'
 
-let rig: GatewayRig
-
-beforeAll(async () => {
-  rig = await GatewayRig.start()
-})
-afterAll(() => rig[Symbol.asyncDispose]())
-beforeEach(() => rig.begin())
-afterEach(() => rig.end())
+const rig = GatewayRig.forEach()
 
 const LEASES = { PONIX_GATEWAY_ORCHESTRATOR_LEASES: 'on', PONIX_GATEWAY_ORCHESTRATOR_LEASE_SECS: '2' }
 /** So many that each of three instances has some, except with a probability of 1 in 60,000. */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { memoryOf } from '../../test/rig/memory.ts'
 import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
@@ -9,14 +9,7 @@ const GATEWAYS = 10_000
 /** Resident memory for each gateway of type `print`; `npm run bench gateways` measures its heap. */
 const MAX_KIB = 16
 
-let rig: GatewayRig
-
-beforeAll(async () => {
-  rig = await GatewayRig.start()
-})
-afterAll(() => rig[Symbol.asyncDispose]())
-beforeEach(() => rig.begin())
-afterEach(() => rig.end())
+const rig = GatewayRig.forEach()
 
 async function insertGateways(count: number, type: string, config: object): Promise<void> {
   await rig.database.sql(

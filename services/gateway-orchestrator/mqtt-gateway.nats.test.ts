@@ -1,14 +1,7 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
 
-let rig: GatewayRig
-
-beforeAll(async () => {
-  rig = await GatewayRig.start()
-})
-afterAll(() => rig[Symbol.asyncDispose]())
-beforeEach(() => rig.begin())
-afterEach(() => rig.end())
+const rig = GatewayRig.forEach()
 
 describe('messages of devices', () => {
   test.each(['mqtt', 'EMQX'])(

@@ -1,24 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import type { JsonObject } from '../../src/domain/entities.ts'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { decodeRawEnvelope } from '../../src/proto/envelope.ts'
 import { builtProgram, type Outcome, Program, projectRoot } from '../../test/rig/program.ts'
-import { gateway, GatewayRig, type RunningService, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import type { RunningService } from '../../test/rig/gateways/running-service.ts'
 import { CHIRPSTACK_UPLINK, TTN_UPLINK } from '../../test/rig/gateways/network-server.ts'
 
 const CHIRPSTACK_TOPIC = 'application/17c82e96-be03-4f38-aef3-f83d48582d97/device/70b3d57ed0000001/event/up'
 
-let rig: GatewayRig
-
-beforeAll(async () => {
-  rig = await GatewayRig.start()
-})
-afterAll(() => rig[Symbol.asyncDispose]())
-beforeEach(() => rig.begin())
-afterEach(() => rig.end())
+const rig = GatewayRig.forEach()
 
 /** Runs a gateway of the type, and returns the service and a function that publishes as its network server does. */
 async function serve(gatewayType: string, config: JsonObject = {}) {

@@ -1,15 +1,9 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { JsonObject } from '../../src/domain/entities.ts'
-import { gateway, GatewayRig, type RunningService, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import type { RunningService } from '../../test/rig/gateways/running-service.ts'
 
-let rig: GatewayRig
-
-beforeAll(async () => {
-  rig = await GatewayRig.start()
-})
-afterAll(() => rig[Symbol.asyncDispose]())
-beforeEach(() => rig.begin())
-afterEach(() => rig.end())
+const rig = GatewayRig.forEach()
 
 const mqtt = (gatewayId: string, version: number, gatewayConfig: JsonObject, organizationId = 'o1') =>
   gateway(gatewayId, version, { gatewayType: 'mqtt', gatewayConfig, organizationId })

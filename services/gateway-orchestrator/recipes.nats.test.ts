@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import type { JsonObject } from '../../src/domain/entities.ts'
 import { checkGatewayConfig } from '../../src/domain/gateway-config.ts'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
@@ -9,14 +9,7 @@ import { projectRoot } from '../../test/rig/program.ts'
 import { startMosquitto } from '../../test/rig/servers.ts'
 import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
 
-let rig: GatewayRig
-
-beforeAll(async () => {
-  rig = await GatewayRig.start()
-})
-afterAll(() => rig[Symbol.asyncDispose]())
-beforeEach(() => rig.begin())
-afterEach(() => rig.end())
+const rig = GatewayRig.forEach()
 
 /** Returns the first block of a language in a section of docs/gateways.md. */
 async function block(title: string, language: string): Promise<string> {

@@ -1,17 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
 import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
 import { ScriptedBroker } from '../../test/rig/gateways/scripted-broker.ts'
 
-let rig: GatewayRig
-
-beforeAll(async () => {
-  rig = await GatewayRig.start()
-})
-afterAll(() => rig[Symbol.asyncDispose]())
-beforeEach(() => rig.begin())
-afterEach(() => rig.end())
+const rig = GatewayRig.forEach()
 
 test('G-17: messages that cannot be envelopes are counted per gateway and reason, are its last error and are logged once', async () => {
   const gatewayConfig = { broker_url: rig.brokerUrl, topic: '#' }

@@ -1,17 +1,11 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { connectMqttPublisher } from '../../src/mqtt/client.ts'
-import { gateway, GatewayRig, WAIT, type RunningService } from '../../test/rig/gateways/gateway-rig.ts'
+import { gateway, GatewayRig, WAIT } from '../../test/rig/gateways/gateway-rig.ts'
+import type { RunningService } from '../../test/rig/gateways/running-service.ts'
 import { startMosquitto } from '../../test/rig/servers.ts'
 import { TcpProxy, type ProxiedLink, type ProxyPassage } from '../../test/rig/tcp-proxy.ts'
 
-let rig: GatewayRig
-
-beforeAll(async () => {
-  rig = await GatewayRig.start(startMosquitto)
-})
-afterAll(() => rig[Symbol.asyncDispose]())
-beforeEach(() => rig.begin())
-afterEach(() => rig.end())
+const rig = GatewayRig.forEach(startMosquitto)
 
 /** So long that a loaded machine does not keep an instance from renewing its leases. */
 const LEASES = {

@@ -1,6 +1,7 @@
 import { parser } from 'mqtt-packet'
 import { TcpProxy, type ProxiedLink, type ProxyPassage } from '../tcp-proxy.ts'
-import type { GatewayRig, RunningService } from './gateway-rig.ts'
+import type { GatewayRig } from './gateway-rig.ts'
+import type { RunningService } from './running-service.ts'
 
 const redirectedPort = new URL('../services/redirected-port.mjs', import.meta.url).href
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { toBinary } from '@bufbuild/protobuf'
 import { headers } from '@nats-io/nats-core'
 import type { Client } from 'pg'
-import { onTestFinished, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, onTestFinished, vi } from 'vitest'
 import type { Gateway, JsonObject, RawEnvelope } from '../../../src/domain/entities.ts'
 import { connectMqttPublisher, type MqttPublisher } from '../../../src/mqtt/client.ts'
 import type { NatsClient } from '../../../src/nats/connection.ts'
@@ -22,7 +22,7 @@ import {
   type PostgresAddress,
   type ServerControl,
 } from '../servers.ts'
-import { type ServiceLine, ServiceProcess } from '../program.ts'
+import { RunningService } from './running-service.ts'
 
 // Runs the real program with one PostgreSQL, NATS and MQTT broker per test file.
 
@@ -35,9 +35,6 @@ export interface Commit {
   readonly transactionId: string
 }
 
-/** An entry of `/gateways`. */
-export type GatewayReport = Readonly<Record<string, unknown>>
-
 /** A message in a stream. */
 export interface Stored {
   readonly subject: string
@@ -45,80 +42,59 @@ export interface Stored {
   header(name: string): string
 }
 
-/** The running program. */
-export class RunningService extends ServiceProcess {
-  readonly #port: number
-
-  constructor(port: number, environment: Readonly<Record<string, string>>) {
-    super('gateway-orchestrator', { ...environment, PONIX_GATEWAY_ORCHESTRATOR_HTTP_PORT: String(port) })
-    this.#port = port
-  }
-
-  /** Returns the response of `GET /gateways` by gateway id. */
-  async gateways(): Promise<Readonly<Record<string, GatewayReport>>> {
-    const response = await fetch(`http://127.0.0.1:${this.#port}/gateways`)
-    const { gateways }: { gateways: readonly GatewayReport[] } = JSON.parse(await response.text())
-    return Object.fromEntries(gateways.map((report) => [String(report['gateway_id']), report]))
-  }
-
-  /** Returns the response of `GET /readyz`. */
-  async readiness(): Promise<string> {
-    return await (await fetch(`http://127.0.0.1:${this.#port}/readyz`)).text()
-  }
-
-  /** Returns the name of the instance. */
-  async instance(): Promise<string> {
-    const response = await fetch(`http://127.0.0.1:${this.#port}/gateways`)
-    const { instance }: { instance: string } = JSON.parse(await response.text())
-    return instance
-  }
-
-  /** Returns the response of `GET /metrics`. */
-  async metrics(): Promise<string> {
-    return await (await fetch(`http://127.0.0.1:${this.#port}/metrics`)).text()
-  }
-
-  /** Returns the value of a metric, such as `name{label="value"}`; undefined if it is absent. */
-  async metric(series: string): Promise<number | undefined> {
-    const response = await fetch(`http://127.0.0.1:${this.#port}/metrics`)
-    const line = (await response.text()).split('\n').find((text) => text.startsWith(`${series} `))
-    return line === undefined ? undefined : Number(line.slice(series.length))
-  }
-
-  /** Returns the log messages about a gateway's process in order. */
-  history(gatewayId: string): readonly string[] {
-    const own = this.lines.filter((line) => line['gateway_id'] === gatewayId && line.msg !== 'gateway')
-    return own.map(({ msg }) => msg.replace(/^gateway /, ''))
-  }
-
-  /** Resolves when the log has `times` lines about the gateway with this text. */
-  async until(gatewayId: string, text: string, times = 1): Promise<void> {
-    const wanted = (line: ServiceLine): boolean => line['gateway_id'] === gatewayId && line.msg.includes(text)
-    await this.matchingLines(`${text} (${gatewayId})`, wanted, times)
-  }
-}
-
-export class GatewayRig implements AsyncDisposable {
+/** The servers of a rig. */
+interface Servers {
   readonly postgres: PostgresAddress & ServerControl
   readonly nats: NatsAddress & ServerControl
   readonly mqtt: MqttAddress & ServerControl
   readonly client: NatsClient
+}
+
+export class GatewayRig implements AsyncDisposable {
+  #servers: Servers | undefined
   #database: TestSchema | undefined
   readonly #running: RunningService[] = []
 
-  private constructor(
-    [postgres, nats, mqtt]: readonly [GatewayRig['postgres'], GatewayRig['nats'], GatewayRig['mqtt']],
-    client: NatsClient,
-  ) {
-    this.postgres = postgres
-    this.nats = nats
-    this.mqtt = mqtt
-    this.client = client
+  static async start(startBroker = startMqtt): Promise<GatewayRig> {
+    const rig = new GatewayRig()
+    await rig.#start(startBroker)
+    return rig
   }
 
-  static async start(startBroker = startMqtt): Promise<GatewayRig> {
-    const servers = await Promise.all([startPostgres(), startNats(), startBroker()])
-    return new GatewayRig(servers, await connectTo(servers[1].url))
+  /** Returns a rig for a test file: it registers hooks that start the servers, and call `begin` and `end` for each test. */
+  static forEach(startBroker = startMqtt): GatewayRig {
+    const rig = new GatewayRig()
+    beforeAll(() => rig.#start(startBroker))
+    afterAll(() => rig[Symbol.asyncDispose]())
+    beforeEach(() => rig.begin())
+    afterEach(() => rig.end())
+    return rig
+  }
+
+  async #start(startBroker: () => Promise<Servers['mqtt']>): Promise<void> {
+    const [postgres, nats, mqtt] = await Promise.all([startPostgres(), startNats(), startBroker()])
+    this.#servers = { postgres, nats, mqtt, client: await connectTo(nats.url) }
+  }
+
+  get #started(): Servers {
+    if (this.#servers === undefined) throw new Error('the servers have not started')
+    return this.#servers
+  }
+
+  get postgres(): Servers['postgres'] {
+    return this.#started.postgres
+  }
+
+  get nats(): Servers['nats'] {
+    return this.#started.nats
+  }
+
+  get mqtt(): Servers['mqtt'] {
+    return this.#started.mqtt
+  }
+
+  get client(): NatsClient {
+    return this.#started.client
   }
 
   get database(): TestSchema {
