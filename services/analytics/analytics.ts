@@ -1,8 +1,14 @@
 import { EvaluationPool } from '../../src/codecs/pool/evaluation-pool.ts'
 import type { ProcessedEnvelopeWriter } from '../../src/clickhouse/envelope-writer.ts'
+import type { ExpiredRows } from '../../src/clickhouse/expired-rows.ts'
 import { messageOf } from '../../src/domain/errors.ts'
 import { now } from '../../src/domain/instant.ts'
-import type { DeviceProfileRepository, EndDeviceRepository, OrganizationRepository } from '../../src/domain/ports.ts'
+import type {
+  DeviceProfileRepository,
+  EndDeviceRepository,
+  OrganizationRepository,
+  RetentionReader,
+} from '../../src/domain/ports.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import { runConsumer } from '../../src/nats/consumer/consumer.ts'
 import type { ConsumerOptions } from '../../src/nats/consumer/consumer-options.ts'
@@ -27,6 +33,7 @@ import { DeviceDirectory } from './device-directory.ts'
 import { LastSeenRecorder } from './last-seen.ts'
 import { analyticsMetrics } from './metrics.ts'
 import { RawEnvelopeProcessor } from './raw-envelope-processor.ts'
+import { enforceRetention } from './row-retention.ts'
 import { SurplusDrain } from './surplus/surplus-drain.ts'
 import { SurplusWriter } from './surplus/surplus-writer.ts'
 import { timeoutSignal } from '../../src/runner/timeout-signal.ts'
@@ -35,11 +42,12 @@ export interface AnalyticsParts {
   readonly environment: AnalyticsEnvironment
   readonly nats: NatsClient
   readonly endDevices: Pick<EndDeviceRepository, 'getMany'>
-  readonly organizations: Pick<OrganizationRepository, 'getMany'>
+  readonly organizations: Pick<OrganizationRepository, 'getMany'> & RetentionReader
   readonly profiles: Pick<DeviceProfileRepository, 'getCodecs'>
   readonly capture: CaptureActivity
   readonly lastSeenStore: LastSeenStore
   readonly writer: ProcessedEnvelopeWriter
+  readonly expiredRows: Pick<ExpiredRows, 'delete'>
   /** The program of an evaluation worker. */
   readonly workerUrl: URL
   readonly logger: Logger
@@ -158,6 +166,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
       processed: (signal: AbortSignal) => runConsumer(processedConsumer, signal),
       streams: (signal: AbortSignal) => observeStreams(nats, signal),
       changes: (signal: AbortSignal) => changes.run([directory, scans], signal),
+      retention: (signal: AbortSignal) => enforceRetention({ ...parts, now }, signal),
       deadLetterQuota: (signal: AbortSignal) => deadLetterQuota.run(signal),
     },
     /** Checks readiness: rejects while no evaluation worker is running. */

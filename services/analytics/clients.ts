@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { connectClickHouse, clickhouseOptions } from '../../src/clickhouse/connection.ts'
 import { createEnvelopeWriter } from '../../src/clickhouse/envelope-writer.ts'
+import { ExpiredRows } from '../../src/clickhouse/expired-rows.ts'
 import { connectNats, natsOptions } from '../../src/nats/connection.ts'
 import { streamsOf, ensureStreams } from '../../src/nats/streams.ts'
 import { PostgresCaptureActivity } from '../../src/postgres/replication/slot.ts'
@@ -62,6 +63,7 @@ export async function openClients(environment: AnalyticsEnvironment, logger: Log
     capture: new PostgresCaptureActivity(database, environment.PONIX_CDC_SLOT_NAME),
     lastSeenStore: new PostgresLastSeenStore(database),
     writer: createEnvelopeWriter(clickhouse),
+    expiredRows: new ExpiredRows(clickhouse),
     readiness: {
       postgres: (signal: AbortSignal) => database.ping(signal),
       clickhouse: (signal: AbortSignal) => clickhouse.ping(signal),

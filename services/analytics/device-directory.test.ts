@@ -20,6 +20,7 @@ const ORGANIZATION: Organization = {
   id: 'organization',
   name: 'An organization',
   status: 'active',
+  retentionDays: 0,
   createdAt: 0n,
   updatedAt: 0n,
   deletedAt: null,

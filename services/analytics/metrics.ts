@@ -42,6 +42,14 @@ export const analyticsMetrics = {
     name: 'ponix_analytics_insert_retries_total',
     help: 'Inserts retried because ClickHouse was unavailable.',
   }),
+  expiredRows: new Counter({
+    name: 'ponix_analytics_expired_rows_total',
+    help: 'Rows deleted because they were older than the retention of their organization; instances may count the same rows.',
+  }),
+  retentionFailures: new Counter({
+    name: 'ponix_analytics_retention_failures_total',
+    help: 'Attempts to delete expired rows that failed and are made again after 5 minutes.',
+  }),
   changesKnown: new Gauge({
     name: 'ponix_analytics_device_changes_known',
     help: '1 while CDC events are available, 0 while the device cache relies on its TTL of 0.9 s.',

@@ -25,6 +25,23 @@ beforeAll(() => {
 })
 
 describe('W-3 the API', () => {
+  test('stores the retention of an organization, and keeps it when other fields change', async () => {
+    const created = await api.client.call(organizations.createOrganization, { name: 'Acme', retentionDays: 90 })
+    const organizationId = created.organization?.id ?? ''
+    expect(created.organization?.retentionDays).toBe(90)
+    const renamed = await api.client.call(organizations.updateOrganization, { organizationId, name: 'Other' })
+    expect(renamed.organization).toMatchObject({ name: 'Other', retentionDays: 90 })
+    const removed = await api.client.call(organizations.updateOrganization, { organizationId, retentionDays: 0 })
+    expect(removed.organization?.retentionDays).toBe(0)
+    for (const retentionDays of [-1, 36_501]) {
+      const details = `retention_days must be an integer from 0 to 36500, not ${retentionDays}`
+      const update = api.client.call(organizations.updateOrganization, { organizationId, retentionDays })
+      await expect(update).rejects.toMatchObject({ details })
+      const create = api.client.call(organizations.createOrganization, { name: 'Acme', retentionDays })
+      await expect(create).rejects.toMatchObject({ details })
+    }
+  })
+
   test('creates, gets, lists, updates and deletes organizations', async () => {
     const { organization } = await api.client.call(organizations.createOrganization, { name: 'Ünïcode & Söhne' })
     const id = organization?.id ?? ''

@@ -27,8 +27,8 @@ import { type CallContext, unary, type Route } from './route.ts'
 export function organizationRoutes(organizations: OrganizationService): readonly Route[] {
   const { method } = Organizations
   return [
-    unary(method.createOrganization, async ({ name }, call) => {
-      const organization = await organizations.create({ name }, call)
+    unary(method.createOrganization, async ({ name, retentionDays }, call) => {
+      const organization = await organizations.create({ name, retentionDays }, call)
       call.organizationId = organization.id
       return { organization: organizationToProto(organization) }
     }),
@@ -40,9 +40,10 @@ export function organizationRoutes(organizations: OrganizationService): readonly
       const { items, nextPageToken } = await organizations.list({ pageSize, pageToken }, call)
       return { organizations: items.map(organizationToProto), nextPageToken }
     }),
-    unary(method.updateOrganization, async ({ organizationId, name, status }, call) => {
+    unary(method.updateOrganization, async ({ organizationId, name, status: number, retentionDays }, call) => {
       call.organizationId = organizationId
-      const change = { name, status: status === undefined ? undefined : organizationStatusFromProto(status) }
+      const status = number === undefined ? undefined : organizationStatusFromProto(number)
+      const change = { name, status, retentionDays }
       return { organization: organizationToProto(await organizations.update(organizationId, change, call)) }
     }),
     unary(method.deleteOrganization, async ({ organizationId }, call) => {

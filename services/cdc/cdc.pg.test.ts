@@ -89,6 +89,15 @@ describe('events', () => {
     expect(decodeOrganization(bodies[7] ?? new Uint8Array()).status).toBe('inactive')
   })
 
+  test('C-2: contain the retention of an organization', async () => {
+    await fixture.start()
+    await fixture.database.sql(ORGANIZATION)
+    await fixture.database.sql('UPDATE organizations SET retention_days = 90')
+    await fixture.untilStored('entities', 2)
+    const events = await storedEvents(fixture.client, 'entities')
+    expect(events.map(({ body }) => decodeOrganization(body).retentionDays)).toEqual([0, 90])
+  })
+
   test('C-4: have a message id and headers with the position of the change in the log', async () => {
     await fixture.start()
     await fixture.database.sql(`BEGIN; ${ORGANIZATION}; UPDATE organizations SET name = 'B'; COMMIT`)

@@ -18,6 +18,7 @@ const texts = fc.oneof(
 )
 const keys = fc.string({ unit: 'grapheme', minLength: 1 })
 const instants = fc.option(fc.bigInt({ min: -62_135_596_800_000_000n, max: 253_402_300_799_999_999n }))
+const days = fc.option(fc.integer({ min: 0, max: 2 ** 31 - 1 }))
 const statuses = fc.constantFrom('active', 'pending', 'inactive', 'error', 'other', null)
 
 const ORGANIZATION: Readonly<Record<string, OrganizationStatus>> = {
@@ -44,12 +45,13 @@ describe('the encoded bodies of events', () => {
   test('C-1: the bodies of organizations equal those of protobuf-es', () => {
     const times = { created_at: instants, updated_at: instants, deleted_at: instants }
     fc.assert(
-      fc.property(fc.record({ id: keys, name: texts, status: statuses, ...times }), (row) => {
+      fc.property(fc.record({ id: keys, name: texts, status: statuses, retention_days: days, ...times }), (row) => {
         const message = create(OrganizationSchema, { id: row.id, name: row.name ?? '' })
         message.status = ORGANIZATION[row.status ?? ''] ?? OrganizationStatus.UNSPECIFIED
         message.createdAt = timestamp(row.created_at)
         message.updatedAt = timestamp(row.updated_at)
         message.deletedAt = timestamp(row.deleted_at)
+        message.retentionDays = row.retention_days ?? 0
         expect(hex(bodyOf(organizationEntity, row))).toBe(hex(toBinary(OrganizationSchema, message)))
       }),
     )

@@ -5,7 +5,7 @@ import { GATEWAY_STATUS, ORGANIZATION_STATUS } from '../../src/proto/entities.ts
 import { DeviceProfileSchema } from '../../src/proto/gen/ponix/device_profile/v1/device_profile_pb.ts'
 import { MessageWriter } from '../../src/proto/message-writer.ts'
 import { optionalTimestamp } from '../../src/proto/timestamp.ts'
-import { entity, key, text, timestamp, type Entity, type TypedRow } from './entity.ts'
+import { count, entity, key, text, timestamp, type Entity, type TypedRow } from './entity.ts'
 
 // The field numbers below are those of the .proto files; a test compares the bodies with protobuf-es.
 const writer = new MessageWriter()
@@ -17,6 +17,7 @@ const organizationColumns = {
   created_at: timestamp,
   updated_at: timestamp,
   deleted_at: timestamp,
+  retention_days: count,
 } as const
 
 export const organizationEntity = entity({
@@ -36,6 +37,7 @@ function encodeOrganization(row: TypedRow<typeof organizationColumns>): Uint8Arr
     .timestamp(4, row.created_at)
     .timestamp(5, row.updated_at)
     .timestamp(6, row.deleted_at)
+    .uint(7, row.retention_days ?? 0)
     .finish()
 }
 

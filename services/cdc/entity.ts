@@ -100,6 +100,13 @@ export const text: ColumnReader<string | undefined> = (column, value) => {
   throw unreadable(column, value, 'text')
 }
 
+/** Reads a number that is not negative, such as an integer. */
+export const count: ColumnReader<number | undefined> = (column, value) => {
+  if (value === null || value === undefined) return undefined
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
+  throw unreadable(column, value, 'an integer of at least 0')
+}
+
 /**
  * Reads a timestamptz in the range of google.protobuf.Timestamp, the years 1 to 9999. The infinities become the ends of the range;
  * a finite instant outside is a ConversionError, because it would become a different instant.

@@ -46,6 +46,7 @@ describe('W-4: the tables of PostgreSQL', () => {
     ["UPDATE gateways SET gateway_config = '[]'", 'check constraint'],
     ["UPDATE gateways SET status = 'odd'", 'check constraint'],
     ["INSERT INTO organizations (id) VALUES ('')", 'check constraint'],
+    ["INSERT INTO organizations (id, retention_days) VALUES ('x', -1)", 'check constraint'],
     ["UPDATE end_devices SET external_id = '70B3D57ED0000001'", 'check constraint'],
     ["DELETE FROM organizations WHERE id = 'org'", 'foreign key'],
     ["INSERT INTO device_profiles (profile_id, codec_kind) VALUES ('x', 'odd')", 'check constraint'],

@@ -30,19 +30,33 @@ export async function deleteRows(clickhouse: ClickHouse, rows: DeviceRows): Prom
   await runDeletion(clickhouse, conditionOf(rows), parametersOf(rows))
 }
 
-/** Deletes the rows of a condition, as {@link deleteRows} does. */
+export interface DeletionOptions {
+  /** Deletes only in this partition: the month as `YYYYMM`. */
+  readonly month?: number
+  /** Ends the wait for a deletion, which ClickHouse then completes by itself. */
+  readonly signal?: AbortSignal
+}
+
+/** Deletes the rows of a condition, as {@link deleteRows} does. Adds no mutation behind one that ClickHouse cannot carry out. */
 export async function runDeletion(
   clickhouse: ClickHouse,
   condition: string,
   parameters: Readonly<Record<string, unknown>>,
+  { month, signal }: DeletionOptions = {},
 ): Promise<void> {
+  await untilNoMutation(clickhouse, signal)
+  const place = month === undefined ? '' : `IN PARTITION ${month}`
   await clickhouse.client.command({
-    query: `ALTER TABLE processed_envelope_rows DELETE WHERE ${condition}`,
+    query: `ALTER TABLE processed_envelope_rows DELETE ${place} WHERE ${condition}`,
     query_params: parameters,
     clickhouse_settings: { mutations_sync: '0' },
   })
-  // Waiting in the request would exceed its timeout for a large table.
-  while (await hasMutation(clickhouse)) await sleep(POLL_MS)
+  await untilNoMutation(clickhouse, signal)
+}
+
+/** Waits in the client, because waiting in the request would exceed its timeout for a large table. */
+async function untilNoMutation(clickhouse: ClickHouse, signal?: AbortSignal): Promise<void> {
+  while (await hasMutation(clickhouse)) await sleep(POLL_MS, undefined, { signal })
 }
 
 async function hasMutation({ client }: ClickHouse): Promise<boolean> {

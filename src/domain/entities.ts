@@ -60,6 +60,8 @@ export interface Organization {
   readonly id: string
   readonly name: string
   readonly status: OrganizationStatus
+  /** Processed envelopes that are older, in days, are deleted; 0 keeps them. */
+  readonly retentionDays: number
   readonly createdAt: Instant
   readonly updatedAt: Instant
   readonly deletedAt: Instant | null

@@ -2,7 +2,17 @@ import type { EndDevice, Gateway, Organization, OrganizationStatus } from './ent
 import { checkGatewayConfig } from './gateway-config.ts'
 import { checkOverlaps } from './gateway-topics/overlap-check.ts'
 import { normalExternalId } from './external-id.ts'
-import { found, invalid, jsonObject, LIMITS, optionalBytes, optionalText, requiredId, requiredText } from './fields.ts'
+import {
+  found,
+  invalid,
+  jsonObject,
+  LIMITS,
+  optionalBytes,
+  optionalText,
+  requiredId,
+  requiredText,
+  wholeNumber,
+} from './fields.ts'
 import type { IdGenerator } from './ids.ts'
 import { limitPage, pageOutput, pageRequest, type PageInput, type PageOutput } from './paging.ts'
 import type {
@@ -51,7 +61,7 @@ export abstract class EntityService<T, Repository extends { readonly get: Stored
 }
 
 /** `status` is null if the caller sent an unknown status. */
-export type UpdateOrganizationInput = Pick<OrganizationChange, 'name'> & {
+export type UpdateOrganizationInput = Pick<OrganizationChange, 'name' | 'retentionDays'> & {
   readonly status?: OrganizationStatus | null | undefined
 }
 
@@ -60,9 +70,14 @@ export class OrganizationService extends EntityService<Organization, Organizatio
     super(organizations, newId, 'Organization', 'organization_id')
   }
 
-  async create(input: { readonly name: string }, options?: CallOptions): Promise<Organization> {
+  /** Creates an active organization; without `retentionDays`, its rows are kept. */
+  async create(
+    input: { readonly name: string; readonly retentionDays?: number },
+    options?: CallOptions,
+  ): Promise<Organization> {
     const name = requiredText('name', input.name, LIMITS.name)
-    return await this.repository.create({ id: this.newId(), name, status: 'active' }, options)
+    const retentionDays = wholeNumber('retention_days', input.retentionDays ?? 0, LIMITS.retentionDays)
+    return await this.repository.create({ id: this.newId(), name, status: 'active', retentionDays }, options)
   }
 
   async list(input: PageInput, options?: CallOptions): Promise<PageOutput<Organization>> {
@@ -71,10 +86,11 @@ export class OrganizationService extends EntityService<Organization, Organizatio
 
   async update(organizationId: string, input: UpdateOrganizationInput, options?: CallOptions): Promise<Organization> {
     return await this.existing(organizationId, (id) => {
-      const { name, status } = input
+      const { name, status, retentionDays } = input
       if (status === null) throw invalid('status must be PENDING, ACTIVE or INACTIVE')
       if (name !== undefined) requiredText('name', name, LIMITS.name)
-      return this.repository.update(id, { name, status }, options)
+      if (retentionDays !== undefined) wholeNumber('retention_days', retentionDays, LIMITS.retentionDays)
+      return this.repository.update(id, { name, status, retentionDays }, options)
     })
   }
 }

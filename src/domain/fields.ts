@@ -1,7 +1,7 @@
 import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from './entities.ts'
 import { DomainError, messageOf } from './errors.ts'
 
-/** The maximum of each field, in UTF-16 code units, or in UTF-8 bytes if the name ends in `Bytes`. */
+/** The maximum of each field, in UTF-16 code units, in UTF-8 bytes if the name ends in `Bytes`, or in days if it ends in `Days`. */
 export const LIMITS = {
   id: 128,
   name: 255,
@@ -14,6 +14,7 @@ export const LIMITS = {
   profileFields: 200,
   profileFieldsBytes: 16_384,
   pageToken: 1024,
+  retentionDays: 36_500,
 } as const
 
 /** Characters that UTF-8 or PostgreSQL's text type cannot store. */
@@ -40,6 +41,13 @@ export function optionalBytes(field: string, value: string, limit: number): stri
   const bytes = Buffer.byteLength(value)
   if (bytes > limit) throw invalid(`${field} is too long: ${bytes} bytes, at most ${limit}`)
   return storable(field, value)
+}
+
+/** Returns the number; throws `invalid_argument` unless it is an integer from 0 to `limit`. */
+export function wholeNumber(field: string, value: number, limit: number): number {
+  if (!Number.isInteger(value) || value < 0 || value > limit)
+    throw invalid(`${field} must be an integer from 0 to ${limit}, not ${value}`)
+  return value
 }
 
 /** Parses a field of JSON text that must be an object; an empty text means `{}`. */

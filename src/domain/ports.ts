@@ -29,7 +29,8 @@ export interface CallOptions {
 }
 
 /** The values of a new entity; timestamps come from the store. */
-export type NewOrganization = Pick<Organization, 'id' | 'name' | 'status'>
+export type NewOrganization = Pick<Organization, 'id' | 'name' | 'status'> &
+  Partial<Pick<Organization, 'retentionDays'>>
 export type NewEndDevice = Pick<
   EndDevice,
   'deviceId' | 'organizationId' | 'name' | 'payloadConversion' | 'externalId' | 'profileId'
@@ -39,7 +40,7 @@ export type NewGateway = Pick<Gateway, 'gatewayId' | 'organizationId' | 'name' |
 
 /** The fields to change; undefined keeps a value. `updatedAt` always changes. */
 export type Change<T> = { readonly [K in keyof T]?: T[K] | undefined }
-export type OrganizationChange = Change<Pick<Organization, 'name' | 'status'>>
+export type OrganizationChange = Change<Pick<Organization, 'name' | 'status' | 'retentionDays'>>
 export type EndDeviceChange = Change<Pick<EndDevice, 'name' | 'payloadConversion' | 'externalId' | 'profileId'>>
 export type DeviceProfileChange = Change<Omit<NewDeviceProfile, 'profileId' | 'organizationId'>>
 export type GatewayChange = Change<Pick<Gateway, 'name' | 'gatewayType' | 'gatewayConfig'>>
@@ -57,6 +58,17 @@ interface Repository<Entity, New, Changes> {
   getMany(ids: readonly string[], options?: CallOptions): Promise<ReadonlyMap<string, Entity>>
   update(id: string, change: Changes, options?: CallOptions): Promise<Entity | null>
   delete(id: string, options?: CallOptions): Promise<Entity | null>
+}
+
+/** The organizations whose processed envelopes are kept for the same time. */
+export interface RetentionGroup {
+  readonly days: number
+  readonly organizationIds: readonly string[]
+}
+
+export interface RetentionReader {
+  /** Yields the organizations with a retention, also deleted ones, in groups of limited size, shortest retention first. */
+  retentions(options?: CallOptions): AsyncIterable<RetentionGroup>
 }
 
 /** `delete` throws `failed_precondition` while the organization owns gateways, end devices or device profiles. */

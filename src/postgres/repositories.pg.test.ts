@@ -243,3 +243,24 @@ test('B-10 a read point has the transactions in progress, and is after every com
   expect(after.inProgress).not.toContain(transactionId)
   expect(after.lsn).toBeGreaterThanOrEqual(parseLsn(last?.lsn ?? ''))
 })
+
+test('P-14 retentions are read in groups of at most 200 organizations, each organization once', async () => {
+  const created = new Map<string, number>()
+  for (let number = 0; number < 405; number += 1) {
+    const retentionDays = number < 250 ? 7 : number < 400 ? 30 : 0
+    const { id } = await organizations.create({ id: newId(), name: 'Acme', status: 'active', retentionDays })
+    if (retentionDays > 0) created.set(id, retentionDays)
+  }
+  const read = new Map<string, number>()
+  let previous = 0
+  for await (const { days, organizationIds } of organizations.retentions()) {
+    expect(organizationIds.length).toBeLessThanOrEqual(200)
+    expect(days).toBeGreaterThanOrEqual(previous)
+    previous = days
+    for (const id of organizationIds) {
+      expect(read.has(id)).toBe(false)
+      read.set(id, days)
+    }
+  }
+  expect(read).toEqual(created)
+})

@@ -76,10 +76,10 @@ export function organizationToProto(organization: Organization): ProtoOrganizati
 
 /** Decodes an Organization. Throws a MappingError unless it is complete. */
 export function decodeOrganization(bytes: Uint8Array): Organization {
-  const { id, name, ...message } = decodeMessage(OrganizationSchema, bytes)
+  const { id, name, retentionDays, ...message } = decodeMessage(OrganizationSchema, bytes)
   const status = organizationStatusFromProto(message.status)
   if (status === null) throw new MappingError(`unknown organization.status ${message.status}`)
-  return { id, name, status, ...lifetimeFromProto('organization', message) }
+  return { id, name, status, retentionDays, ...lifetimeFromProto('organization', message) }
 }
 
 export function endDeviceToProto(device: EndDevice): ProtoEndDevice {

@@ -63,6 +63,7 @@ test('W-2 an organization round-trips', () => {
     id: text,
     name: text,
     status: fc.constantFrom('pending', 'active', 'inactive'),
+    retentionDays: fc.integer({ min: 0, max: 36_500 }),
     createdAt: instant,
     updatedAt: instant,
     deletedAt: fc.option(instant),

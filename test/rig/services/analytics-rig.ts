@@ -25,6 +25,7 @@ const ORGANIZATION: Organization = {
   id: '',
   name: '',
   status: 'active',
+  retentionDays: 0,
   createdAt: 0n,
   updatedAt: 0n,
   deletedAt: null,
@@ -144,7 +145,11 @@ export function analyticsForEach() {
       environment: parseEnvironment(analyticsEnvironment, { PONIX_CLICKHOUSE_BATCH_MS: '20', ...variables }),
       nats: connection,
       endDevices: { getMany: findDevices },
-      organizations: { getMany: async (ids) => new Map(ids.map((id) => [id, { ...ORGANIZATION, id, name: id }])) },
+      organizations: {
+        getMany: async (ids) => new Map(ids.map((id) => [id, { ...ORGANIZATION, id, name: id }])),
+        async *retentions() {},
+      },
+      expiredRows: { async *delete() {} },
       profiles: { getCodecs: async () => new Map() },
       capture: { isActive: async () => capturing },
       lastSeenStore: {
