@@ -39,10 +39,10 @@ export class BenchServer {
     return new BenchServer(child, port)
   }
 
-  /** Starts Debian's mosquitto without a limit of queued messages; resolves with null if it is not installed. */
-  static async startMosquitto(scratch: string): Promise<BenchServer | null> {
+  /** Starts Debian's mosquitto without a limit of queued messages. */
+  static async startMosquitto(scratch: string): Promise<BenchServer> {
     const program = installed('mosquitto')
-    if (program === null) return null
+    if (program === null) throw new Error('mosquitto is not installed')
     const port = await freePort()
     const folder = join(scratch, 'mosquitto')
     mkdirSync(folder)
