@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Codec } from '../../src/domain/codec.ts'
+import type { Codec } from '../../src/domain/codecs/codec.ts'
 import { Decoder } from '../../src/codecs/decoder.ts'
 import type { Evaluation } from '../../src/codecs/evaluation.ts'
 import { compare, type Figure, median } from '../report/figures.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BatchLoader } from '../../src/domain/batch-loader.ts'
-import type { Codec } from '../../src/domain/codec.ts'
+import type { Codec } from '../../src/domain/codecs/codec.ts'
 import type { EndDevice } from '../../src/domain/entities.ts'
 import { DomainError } from '../../src/domain/errors.ts'
 import type {

@@ -2,8 +2,8 @@ import type { Task, TaskResult } from '../../src/codecs/pool/evaluation-schedule
 import type { Evaluation } from '../../src/codecs/evaluation.ts'
 import { isJsonList, type ProcessedEnvelope, type RawEnvelope } from '../../src/domain/entities.ts'
 import type { Instant } from '../../src/domain/instant.ts'
-import { readingsOf } from '../../src/domain/reading.ts'
-import { boundedWarnings } from '../../src/domain/warnings.ts'
+import { readingsOf } from '../../src/domain/codecs/reading.ts'
+import { boundedWarnings } from '../../src/domain/codecs/warnings.ts'
 import type { DeviceLookup } from './device-directory.ts'
 
 /** A metric label. */

@@ -2,7 +2,7 @@ import type {
   ConversionTest,
   ConversionTestService,
   TestedConversion,
-} from '../../src/domain/conversion-test-service.ts'
+} from '../../src/domain/codecs/conversion-test-service.ts'
 import { now } from '../../src/domain/instant.ts'
 import { codecFromProto, uplinkFromProto } from '../../src/proto/device-profile.ts'
 import { protoJson } from '../../src/proto/envelope.ts'

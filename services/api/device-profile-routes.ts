@@ -1,5 +1,5 @@
-import type { DeviceProfileService } from '../../src/domain/device-profile-service.ts'
-import type { DeviceProfile } from '../../src/domain/device-profile.ts'
+import type { DeviceProfileService } from '../../src/domain/codecs/device-profile-service.ts'
+import type { DeviceProfile } from '../../src/domain/codecs/device-profile.ts'
 import { codecFromProto, deviceProfileToProto, sampleFromProto } from '../../src/proto/device-profile.ts'
 import {
   DeviceProfileService as DeviceProfiles,

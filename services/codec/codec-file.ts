@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { extname } from 'node:path'
-import { sourceSizeError, type Codec, type CodecKind } from '../../src/domain/codec.ts'
+import { sourceSizeError, type Codec, type CodecKind } from '../../src/domain/codecs/codec.ts'
 import { FileError, unreadable } from './located-document.ts'
 
 /** The codec that is built in and has no file. */

@@ -1,5 +1,5 @@
-import type { Codec } from '../../src/domain/codec.ts'
-import type { ProfileSample } from '../../src/domain/device-profile.ts'
+import type { Codec } from '../../src/domain/codecs/codec.ts'
+import type { ProfileSample } from '../../src/domain/codecs/device-profile.ts'
 import { StartupError } from '../../src/domain/errors.ts'
 import { CODEC_KIND, codecFromProto, sampleFromProto, sampleToProto } from '../../src/proto/device-profile.ts'
 import {

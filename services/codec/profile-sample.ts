@@ -1,6 +1,6 @@
-import type { ProfileExpectation, ProfileSample } from '../../src/domain/device-profile.ts'
+import type { ProfileExpectation, ProfileSample } from '../../src/domain/codecs/device-profile.ts'
 import { isJsonList, isJsonObject, type JsonObject } from '../../src/domain/entities.ts'
-import type { SampleExpectation } from '../../src/domain/codec-sample.ts'
+import type { SampleExpectation } from '../../src/domain/codecs/codec-sample.ts'
 import { toRfc3339 } from '../../src/domain/instant.ts'
 import type { Sample } from './sample-file.ts'
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { SampleExpectation } from '../../src/domain/codec-sample.ts'
+import type { SampleExpectation } from '../../src/domain/codecs/codec-sample.ts'
 import type { JsonObject, JsonValue, Uplink } from '../../src/domain/entities.ts'
 import { fromRfc3339, type Instant } from '../../src/domain/instant.ts'
 import { readText } from './codec-file.ts'

@@ -1,4 +1,4 @@
-import { differenceText } from '../../src/domain/json-difference.ts'
+import { differenceText } from '../../src/domain/codecs/json-difference.ts'
 import type { CodecReport, SampleResult } from './test-codecs.ts'
 
 const GREEN = 32

@@ -1,4 +1,4 @@
-import type { Codec } from '../domain/codec.ts'
+import type { Codec } from '../domain/codecs/codec.ts'
 import { Evaluator } from './cel/evaluator.ts'
 import type { EnvelopeContext, Evaluation } from './evaluation.ts'
 import { JavaScriptEngine } from './javascript/engine.ts'

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import type { Codec, CodecKind } from '../domain/codec.ts'
+import type { Codec, CodecKind } from '../domain/codecs/codec.ts'
 import { bytesFunctions } from './cel/functions/bytes-functions.ts'
 import { createPayloadConversionChecker } from './cel/static-check.ts'
 import { Decoder } from './decoder.ts'

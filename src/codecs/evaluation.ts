@@ -1,4 +1,4 @@
-import type { Codec, Decoded } from '../domain/codec.ts'
+import type { Codec, Decoded } from '../domain/codecs/codec.ts'
 import type { Uplink } from '../domain/entities.ts'
 import type { Instant } from '../domain/instant.ts'
 

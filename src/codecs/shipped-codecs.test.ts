@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { sourceSizeError, type Codec } from '../domain/codec.ts'
+import { sourceSizeError, type Codec } from '../domain/codecs/codec.ts'
 import { Decoder } from './decoder.ts'
 
 const root = fileURLToPath(new URL('../../codecs', import.meta.url))

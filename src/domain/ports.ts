@@ -1,5 +1,5 @@
-import type { Codec, Decoded } from './codec.ts'
-import type { DeviceProfile } from './device-profile.ts'
+import type { Codec, Decoded } from './codecs/codec.ts'
+import type { DeviceProfile } from './codecs/device-profile.ts'
 import type { EndDevice, Gateway, Organization, Uplink } from './entities.ts'
 import type { Instant } from './instant.ts'
 import type { ReadPoint } from './gateway-orchestration/version.ts'

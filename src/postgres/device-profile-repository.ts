@@ -1,4 +1,4 @@
-import type { DeviceProfile } from '../domain/device-profile.ts'
+import type { DeviceProfile } from '../domain/codecs/device-profile.ts'
 import { DomainError } from '../domain/errors.ts'
 import type { CallOptions, DeviceProfileRepository, Page, PageRequest, ProfileCodec } from '../domain/ports.ts'
 import type { PostgresDatabase, Statement } from './database.ts'

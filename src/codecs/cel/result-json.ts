@@ -10,7 +10,7 @@ import {
   type CelMap,
   type CelValue,
 } from '@bufbuild/cel'
-import type { Decoded } from '../../domain/codec.ts'
+import type { Decoded } from '../../domain/codecs/codec.ts'
 import type { JsonObject, JsonValue } from '../../domain/entities.ts'
 import { RESULT_LIMITS, truncate } from '../evaluation.ts'
 

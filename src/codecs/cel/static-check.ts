@@ -1,4 +1,4 @@
-import { sourceSizeError } from '../../domain/codec.ts'
+import { sourceSizeError } from '../../domain/codecs/codec.ts'
 import type { PayloadConversionChecker } from '../../domain/ports.ts'
 import { callOf } from './functions/overloads.ts'
 import {

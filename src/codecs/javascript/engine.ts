@@ -1,4 +1,4 @@
-import { sourceSizeError } from '../../domain/codec.ts'
+import { sourceSizeError } from '../../domain/codecs/codec.ts'
 import { isJsonList, isJsonObject } from '../../domain/entities.ts'
 import { oneLine, type EnvelopeContext, type Evaluation } from '../evaluation.ts'
 import { Stopwatch } from '../pool/worker-protocol.ts'

@@ -1,7 +1,7 @@
-import type { Codec } from '../../domain/codec.ts'
+import type { Codec } from '../../domain/codecs/codec.ts'
 import { DomainError } from '../../domain/errors.ts'
 import type { CodecInput, CodecOutcome, CodecRunner } from '../../domain/ports.ts'
-import { readingsOf } from '../../domain/reading.ts'
+import { readingsOf } from '../../domain/codecs/reading.ts'
 import { EvaluationPool, type EvaluationPoolOptions } from './evaluation-pool.ts'
 import type { Task } from './evaluation-scheduler.ts'
 

@@ -1,4 +1,4 @@
-import { sourceSizeError } from '../../domain/codec.ts'
+import { sourceSizeError } from '../../domain/codecs/codec.ts'
 import { ByteBudget } from '../../domain/byte-budget.ts'
 import { EvaluationScheduler, DEFAULT_LIMITS } from './evaluation-scheduler.ts'
 import type { Job, SchedulerLimits, Task, TaskResult, WorkerFailure } from './evaluation-scheduler.ts'

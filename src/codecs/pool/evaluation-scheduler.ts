@@ -1,4 +1,4 @@
-import type { Codec } from '../../domain/codec.ts'
+import type { Codec } from '../../domain/codecs/codec.ts'
 import { FairShare, type Load } from './fair-share.ts'
 import { FlowRegistry } from './flow-registry.ts'
 import { sizeOf, type Flow, type Lane } from './flow.ts'

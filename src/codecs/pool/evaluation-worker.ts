@@ -1,5 +1,5 @@
 import { Worker, type ResourceLimits } from 'node:worker_threads'
-import type { Codec } from '../../domain/codec.ts'
+import type { Codec } from '../../domain/codecs/codec.ts'
 import type { Task, WorkerFailure } from './evaluation-scheduler.ts'
 import { usesContext, type EnvelopeContext } from '../evaluation.ts'
 import { Progress, threadTime } from './worker-protocol.ts'

@@ -1,4 +1,4 @@
-import type { Codec } from '../../domain/codec.ts'
+import type { Codec } from '../../domain/codecs/codec.ts'
 import { Fifo } from '../../domain/fifo.ts'
 import { ExpressionHistory, type HistoryLimits } from './expression-history.ts'
 import { FairShare } from './fair-share.ts'

@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { setPriority } from 'node:os'
-import type { Codec } from '../../domain/codec.ts'
+import type { Codec } from '../../domain/codecs/codec.ts'
 import type { EnvelopeContext, Evaluation } from '../evaluation.ts'
 
 // Shared by the evaluation pool and its worker threads. Does not import the engines, which only the workers load.

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import type { Codec } from '../../domain/codec.ts'
+import type { Codec } from '../../domain/codecs/codec.ts'
 import { Decoder } from '../decoder.ts'
 import type { Evaluation } from '../evaluation.ts'
 import { currentThread, lowerThreadPriority, Progress, Stopwatch } from './worker-protocol.ts'

@@ -1,4 +1,4 @@
-import type { Codec } from '../../../src/domain/codec.ts'
+import type { Codec } from '../../../src/domain/codecs/codec.ts'
 
 /** Returns the codec of an expression. */
 export function celCodec(source: string): Codec {

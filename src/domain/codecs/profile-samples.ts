@@ -1,10 +1,10 @@
 import type { Codec } from './codec.ts'
 import { DEFAULT_RECEIVE_TIME, storedDifferences, type SampleExpectation } from './codec-sample.ts'
 import type { ProfileExpectation, ProfileSample } from './device-profile.ts'
-import { invalid } from './fields.ts'
-import { fromRfc3339 } from './instant.ts'
+import { invalid } from '../fields.ts'
+import { fromRfc3339 } from '../instant.ts'
 import { differenceText } from './json-difference.ts'
-import type { CallOptions, CodecRunner } from './ports.ts'
+import type { CallOptions, CodecRunner } from '../ports.ts'
 
 /** A codec with its samples, and the organization in whose share they run. */
 export interface SampledCodec {

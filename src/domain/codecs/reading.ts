@@ -1,6 +1,6 @@
 import type { Decoded } from './codec.ts'
-import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from './entities.ts'
-import { fromRfc3339, isStorable, STORABLE_YEARS, toRfc3339, type Instant } from './instant.ts'
+import { isJsonList, isJsonObject, type JsonObject, type JsonValue } from '../entities.ts'
+import { fromRfc3339, isStorable, STORABLE_YEARS, toRfc3339, type Instant } from '../instant.ts'
 
 /** What a device measured at one time. */
 export interface Reading {

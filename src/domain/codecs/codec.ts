@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from './entities.ts'
+import type { JsonObject, JsonValue } from '../entities.ts'
 
 /** The languages of codecs. `cayenne_lpp` is built in and has no source. */
 export const CODEC_KINDS = ['cel', 'javascript', 'cayenne_lpp'] as const

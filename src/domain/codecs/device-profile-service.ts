@@ -1,10 +1,10 @@
 import { sourceSizeError, type Codec } from './codec.ts'
 import type { DeviceProfile, ProfileField, ProfileSample } from './device-profile.ts'
-import { EntityService } from './entity-services.ts'
-import { assertStorable, invalid, LIMITS, optionalBytes, optionalText, requiredText } from './fields.ts'
-import type { IdGenerator } from './ids.ts'
-import { limitPage, pageOutput, pageRequest, type PageInput, type PageOutput } from './paging.ts'
-import type { CallOptions, CodecRunner, DeviceProfileRepository, PayloadConversionChecker } from './ports.ts'
+import { EntityService } from '../entity-services.ts'
+import { assertStorable, invalid, LIMITS, optionalBytes, optionalText, requiredText } from '../fields.ts'
+import type { IdGenerator } from '../ids.ts'
+import { limitPage, pageOutput, pageRequest, type PageInput, type PageOutput } from '../paging.ts'
+import type { CallOptions, CodecRunner, DeviceProfileRepository, PayloadConversionChecker } from '../ports.ts'
 import { assertSamplesPass, type SampledCodec } from './profile-samples.ts'
 
 /** The limit of sources in a page: gRPC clients accept responses of 4 MiB, and the rest is reserved for the other fields. */

@@ -1,4 +1,4 @@
-import { isJsonList, isJsonObject, type JsonValue } from './entities.ts'
+import { isJsonList, isJsonObject, type JsonValue } from '../entities.ts'
 
 /** A place where two JSON values differ. A side without a value at this place is undefined. */
 export interface Difference {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import fc from 'fast-check'
-import type { JsonValue } from './entities.ts'
+import type { JsonValue } from '../entities.ts'
 import { differenceText, jsonDifferences } from './json-difference.ts'
 
 function texts(expected: JsonValue | undefined, got: JsonValue | undefined): readonly string[] {

@@ -1,8 +1,8 @@
 import type { Codec } from './codec.ts'
-import type { Uplink } from './entities.ts'
-import { DomainError } from './errors.ts'
-import { found, invalid, optionalText, requiredId } from './fields.ts'
-import { isStorable, STORABLE_YEARS, type Instant } from './instant.ts'
+import type { Uplink } from '../entities.ts'
+import { DomainError } from '../errors.ts'
+import { found, invalid, optionalText, requiredId } from '../fields.ts'
+import { isStorable, STORABLE_YEARS, type Instant } from '../instant.ts'
 import type {
   CallOptions,
   CodecRunner,
@@ -10,9 +10,9 @@ import type {
   EndDeviceRepository,
   OrganizationRepository,
   PayloadConversionChecker,
-} from './ports.ts'
+} from '../ports.ts'
 import { readingsOf, type Reading } from './reading.ts'
-import { encodedBytes } from './telemetry.ts'
+import { encodedBytes } from '../telemetry.ts'
 
 /** The codec to test: a new one, which is checked as if it were stored, or that of a profile or a device. */
 export type TestedConversion =

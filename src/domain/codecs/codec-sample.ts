@@ -1,5 +1,5 @@
-import type { JsonValue } from './entities.ts'
-import type { Instant } from './instant.ts'
+import type { JsonValue } from '../entities.ts'
+import type { Instant } from '../instant.ts'
 import { jsonDifferences, type Difference } from './json-difference.ts'
 import { storedResult } from './reading.ts'
 

@@ -1,6 +1,6 @@
 import type { CodecKind } from './codec.ts'
-import type { JsonObject, JsonValue, Uplink } from './entities.ts'
-import type { Instant } from './instant.ts'
+import type { JsonObject, JsonValue, Uplink } from '../entities.ts'
+import type { Instant } from '../instant.ts'
 
 /** The codec that devices of one model share. On deletion, its row is deleted. */
 export interface DeviceProfile {

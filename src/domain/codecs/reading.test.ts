@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { JsonValue } from './entities.ts'
-import { fromRfc3339, isStorable, toRfc3339 } from './instant.ts'
+import type { JsonValue } from '../entities.ts'
+import { fromRfc3339, isStorable, toRfc3339 } from '../instant.ts'
 import { readingsOf } from './reading.ts'
 
 const RECEIVED_AT = fromRfc3339('2026-01-02T03:04:05.000006Z') ?? 0n
