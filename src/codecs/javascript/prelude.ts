@@ -22,10 +22,10 @@ export const REPLY = { json: 'J', failure: 'F', exception: 'X' } as const
 /** Separates the text of an exception from its stack. */
 export const STACK_SEPARATOR = '\u0001'
 
-/** Evaluated after the codec, in its scope: the functions that a codec can declare. */
-export const DECLARED_FUNCTIONS = `[${['decodeUplink', 'Decode', 'Decoder', 'normalizeUplink']
+/** Evaluated after the codec, in its scope: the functions that a codec can declare, and the object that has them in ThingPark. */
+export const DECLARED = `[${['decodeUplink', 'Decode', 'Decoder', 'normalizeUplink']
   .map((name) => `typeof ${name} === 'function' ? ${name} : undefined`)
-  .join(', ')}]`
+  .join(', ')}, typeof driver === 'object' ? driver : undefined]`
 
 /**
  * A program that runs in the sandbox before the codec. Its value is a function that takes the shared buffer and returns the functions
@@ -101,14 +101,20 @@ export const PRELUDE = String.raw`(function (shared) {
   let data, warnings
 
   function link(declared) {
-    const candidates = [moduleObject.exports, globals.exports, globals.module && globals.module.exports]
+    const owners = list()
+    const exported = [moduleObject.exports, globals.exports, globals.module && globals.module.exports, declared[4]]
+    for (let i = 0; i < exported.length; i++) {
+      const owner = exported[i]
+      if (owner === undefined || owner === null) continue
+      owners[owners.length] = owner
+      if (owner.default) owners[owners.length] = owner.default
+      if (owner.driver) owners[owners.length] = owner.driver
+    }
     const find = function (name, index) {
       if (declared[index] !== undefined) return declared[index]
-      for (let i = 0; i < candidates.length; i++) {
-        const exported = candidates[i]
-        if (exported === undefined || exported === null) continue
-        if (typeof exported[name] === 'function') return exported[name]
-        if (exported.default && typeof exported.default[name] === 'function') return exported.default[name]
+      for (let i = 0; i < owners.length; i++) {
+        const method = owners[i][name]
+        if (typeof method === 'function') return function () { return apply(method, owners[i], arguments) }
       }
     }
     normalize = find('normalizeUplink', 3)

@@ -1,6 +1,6 @@
 import { QuickJs, type Pointer } from './quickjs.ts'
 import { BUFFER_PRELUDE } from './buffer-prelude.ts'
-import { CELL, DECLARED_FUNCTIONS, PAYLOAD_CAPACITY, PAYLOAD_OFFSET, PRELUDE, REPLY } from './prelude.ts'
+import { CELL, DECLARED, PAYLOAD_CAPACITY, PAYLOAD_OFFSET, PRELUDE, REPLY } from './prelude.ts'
 import { readResult, type ReadResult } from './result-reader.ts'
 
 /** The memory of the programs: code, data and results. */
@@ -82,7 +82,7 @@ export class Sandbox {
     this.#restore(this.#base)
     if (source.includes('Buffer')) this.#evaluate(BUFFER_PRELUDE, 'buffer.js')
     this.#evaluate(source, SOURCE_NAME)
-    const declared = this.#evaluate(DECLARED_FUNCTIONS, 'declared.js')
+    const declared = this.#evaluate(DECLARED, 'declared.js')
     const problem = this.#text(this.#call(this.#functions.link, declared))
     if (problem !== '') throw new ProgramError(REPLY.failure + problem)
     return this.#capture(source.includes('toJSON'))
