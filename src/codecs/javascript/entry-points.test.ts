@@ -66,3 +66,37 @@ test('calls normalizeUplink as a method of what exports it', () => {
   }`
   expect(engine.decode(source, Uint8Array.of())).toMatchObject({ data: { t: 1, unit: 'c' } })
 })
+
+test.for([
+  [
+    'a renamed function',
+    'function f({ bytes }) { return { data: { size: bytes.length } } }\nexport { f as decodeUplink }',
+  ],
+  ['a minified bundle', 'function d(i){return{data:{size:i.bytes.length}}}export{d as decodeUplink};'],
+  [
+    'several names in several lines',
+    `const d = ({ bytes }) => ({ data: { size: bytes.length } }), e = () => 1
+    export {
+      d as decodeUplink,
+      e as encodeDownlink,
+    }`,
+  ],
+  [
+    'a function at the end of a line',
+    'function decodeUplink({ bytes }) { return { data: { size: bytes.length } } } export { decodeUplink }',
+  ],
+  [
+    'a default export with a name',
+    'const o = { decodeUplink: ({ bytes }) => ({ data: { size: bytes.length } }) }\nexport { o as default }',
+  ],
+] as const)('accepts the export of %s', ([, source]) => {
+  expect(engine.decode(source, Uint8Array.of(1, 2))).toMatchObject({ ok: true, data: { size: 2 } })
+})
+
+test('keeps the positions of errors after renamed exports', () => {
+  const source =
+    'function f() { return g() }\nexport { f as decodeUplink, f as other }; function g() { return missing }'
+  expect(engine.decode(source, Uint8Array.of())).toMatchObject({
+    reason: expect.stringMatching(/^line 2, column 65: /),
+  })
+})
