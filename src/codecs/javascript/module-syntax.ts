@@ -5,7 +5,7 @@
 export function withoutExports(source: string): string | undefined {
   const replaced = source
     .replaceAll(/^[ \t]*export[ \t]+(?:default[ \t]+)?(?=(?:async[ \t]+)?(?:function|class|const|let|var)\b)/gm, blank)
-    .replaceAll(/^[ \t]*export[ \t]*\{[\w$\s,]*\}[ \t]*;?/gm, blank)
+    .replaceAll(/(?<=^[ \t]*|[;}][ \t]*)export[ \t]*\{[\w$\s,]*\}/gm, withoutExportList)
     .replaceAll(/^[ \t]*export[ \t]+default[ \t]/gm, 'module.exports =')
   return replaced === source ? undefined : replaced
 }
@@ -18,6 +18,20 @@ export function importError(source: string): string | undefined {
 }
 
 export const NO_MODULES = 'a codec is one file and cannot load modules'
+
+/** Renamed names become properties of `exports`; the others are declared under their names. */
+function withoutExportList(list: string): string {
+  const prefix = 'exports={'
+  // Text of the first renamed name makes room for the longer prefix: `a as b` becomes `b:a`.
+  let width = list.indexOf('{') + 1 - prefix.length
+  const names = list.slice(list.indexOf('{') + 1)
+  const properties = names.replaceAll(/([\w$]+)[ \t]+as[ \t]+([\w$]+)/g, (text, name, exported) => {
+    const property = `${exported}:${name}`.padEnd(text.length + width)
+    width = 0
+    return property
+  })
+  return properties === names ? blank(list) : prefix + properties
+}
 
 function blank(text: string): string {
   return text.replaceAll(/[^\n]/g, ' ')
