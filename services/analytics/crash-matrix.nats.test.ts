@@ -160,7 +160,7 @@ test(
         await stage.killOnce()
         if (stage.killed < next) continue
         next += KILLS_UNTIL_SETTLED
-        await load.publishOne('endless')
+        await Promise.all([load.publishOne('endless'), load.publishOne('jsEndless')])
         await stage.settle()
         expect(await oracle.compare(), `after ${stage.killed} kills`).toEqual(none)
       }

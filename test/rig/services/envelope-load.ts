@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { DEAD_LETTER_HEADERS } from '../../../src/nats/dead-letters.ts'
 import { type Producer, createProducer } from '../../../src/nats/publisher/producer.ts'
 import { encodeRawEnvelope, decodeProcessedEnvelope, decodeRawEnvelope } from '../../../src/proto/envelope.ts'
@@ -5,10 +6,14 @@ import { storedEvents, type StoredEvent } from './cdc-rig.ts'
 import { type Pipeline, ORGANIZATION } from './pipeline.ts'
 import type { Random } from './random.ts'
 
-/** Expected outcomes: a row, a row for each of its readings, or a dead letter with a reason. */
+/** Expected outcomes: a row, a row for each of its readings, or a dead letter with a reason. `js…`: by a codec in JavaScript. */
 const OUTCOMES = {
-  row: undefined,
-  readings: undefined,
+  row: 'row',
+  readings: 'readings',
+  jsRow: 'row',
+  jsReadings: 'readings with warnings',
+  jsError: /^codec of profile jsError \(jsError\) of device jsError: payload \d+ \(/,
+  jsEndless: /^codec of profile jsEndless \(jsEndless\) of device jsEndless: /,
   unknownType: /^payload conversion of device good-0: .*unknown type 200/,
   noExpression: /^device unconfigured has no payload conversion/,
   otherOrganization: /^device good-0 belongs to organization organization, but/,
@@ -16,13 +21,9 @@ const OUTCOMES = {
   refused: /^ClickHouse rejected the envelope of device refused: data has two values at the path a\.b/,
   undecodable: /^not a raw envelope: /,
   unknownDevice: /^device missing does not exist/,
-} as const satisfies Readonly<Record<string, RegExp | undefined>>
+} as const satisfies Readonly<Record<string, RegExp | string>>
 
 export type Outcome = keyof typeof OUTCOMES
-
-function reasonOf(outcome: Outcome): RegExp | undefined {
-  return OUTCOMES[outcome]
-}
 
 const GOOD_DEVICES = 5
 const MICROS_PER_SECOND = 1_000_000n
@@ -33,11 +34,27 @@ const AGES = [0, 3600, 3_456_000]
 const READINGS = `[${AGES.join(', ')}].map(age, {
   "age_s": age, "data": {"age": age, "generic_sensor_0": cayenne_lpp_decode(input).generic_sensor_0}
 })`
+const JS_NUMBER = '(bytes[2] * 256 ** 3 + bytes[3] * 256 ** 2 + bytes[4] * 256 + bytes[5])'
+const JS_CODECS = {
+  jsRow: `function decodeUplink({ bytes }) { return { data: { generic_sensor_0: ${JS_NUMBER} } } }`,
+  jsReadings: `function decodeUplink({ bytes }) {
+    const value = ${JS_NUMBER}
+    const data = [${AGES.join(', ')}].map((age) => ({ age_s: age, data: { age, generic_sensor_0: value } }))
+    return { data, warnings: ['warning ' + value, 'low battery'] }
+  }`,
+  jsError: `function decodeUplink({ bytes }) { return { errors: ['payload ' + ${JS_NUMBER}] } }`,
+  jsEndless: 'function decodeUplink() { for (;;); }',
+} as const satisfies Partial<Record<Outcome, string>>
+/** The warnings of `jsReadings`. */
+const warningsOf = (number: number): string[] => [`warning ${number}`, 'low battery']
 /** A result that ClickHouse rejects: two keys that are the same path. */
 const REFUSED = '{"a.b": 1, "a": {"b": 2}}'
 /** Shares of the envelopes that become several rows or a dead letter. */
 const SHARES: readonly (readonly [Outcome, number])[] = [
   ['readings', 0.1],
+  ['jsRow', 0.2],
+  ['jsReadings', 0.1],
+  ['jsError', 0.01],
   ['unknownType', 0.01],
   ['noExpression', 0.01],
   ['otherOrganization', 0.005],
@@ -64,6 +81,7 @@ export class EnvelopeLoad {
     await pipeline.createDevice('endless', ENDLESS)
     await pipeline.createDevice('refused', REFUSED)
     await pipeline.createDevice('readings', READINGS)
+    for (const [id, source] of Object.entries(JS_CODECS)) await pipeline.createProfiledDevice(id, source)
     return new EnvelopeLoad(pipeline, random)
   }
 
@@ -112,6 +130,7 @@ export class EnvelopeLoad {
   }
 
   #device(outcome: Outcome, number: number): string {
+    if (outcome in JS_CODECS) return outcome
     const own: Partial<Record<Outcome, string>> = {
       row: `good-${number % GOOD_DEVICES}`,
       readings: 'readings',
@@ -138,6 +157,7 @@ interface ShownRow {
   readonly value: number
   /** Seconds; null if it is not a reading of a list. */
   readonly age: number | null
+  readonly warnings: readonly string[]
 }
 
 /** Differences between published and stored envelopes, by envelope number. */
@@ -163,20 +183,23 @@ export class EnvelopeOracle {
 
   async compare(): Promise<Differences> {
     const rows = await this.#pipeline.query<ShownRow>(
-      `SELECT toString(toUnixTimestamp64Micro(occurred_at)) AS at, data.generic_sensor_0.:Float64 AS value, data.age.:Float64 AS age FROM processed_envelopes`,
+      `SELECT toString(toUnixTimestamp64Micro(occurred_at)) AS at, data.generic_sensor_0.:Float64 AS value, data.age.:Float64 AS age, warnings FROM processed_envelopes`,
     )
     const seen = new Map<number, string[]>()
     const add = (number: number, how: string): void => void seen.set(number, [...(seen.get(number) ?? []), how])
     const wrong: number[] = []
-    for (const { at, value, age } of rows) {
+    for (const { at, value, age, warnings } of rows) {
       const number = this.#load.numberOf(BigInt(at) + BigInt(age ?? 0) * MICROS_PER_SECOND)
-      add(number, age === null ? 'row' : `reading ${age}`)
+      add(number, (age === null ? 'row' : `reading ${age}`) + warned(number, warnings))
       if (value !== number) wrong.push(number)
     }
     for (const letter of await storedEvents(this.#pipeline.nats, 'dead_letters')) {
       add(this.#numberIn(letter), `${letter.header(DEAD_LETTER_HEADERS.reason)} (${placeOf(letter)})`)
     }
-    for (const [number, how] of seen) if (hasAllReadings(how)) seen.set(number, ['readings'])
+    for (const [number, how] of seen) {
+      if (hasAllReadings(how, '')) seen.set(number, ['readings'])
+      else if (hasAllReadings(how, WITH_WARNINGS)) seen.set(number, [`readings${WITH_WARNINGS}`])
+    }
     const { expected } = this.#load
     return {
       lost: [...expected.keys()].filter((number) => !seen.has(number)),
@@ -199,8 +222,8 @@ export class EnvelopeOracle {
   #isExpected(number: number, how: string): boolean {
     const outcome = this.#load.expected.get(number)
     if (outcome === undefined) return true
-    const reason = reasonOf(outcome)
-    return reason === undefined ? how === outcome : reason.test(how)
+    const expected = OUTCOMES[outcome]
+    return typeof expected === 'string' ? how === expected : expected.test(how)
   }
 
   #numberIn(letter: StoredEvent): number {
@@ -211,9 +234,16 @@ export class EnvelopeOracle {
   }
 }
 
-/** Returns whether the rows of an envelope are exactly those of its readings. */
-function hasAllReadings(how: readonly string[]): boolean {
-  return how.length === AGES.length && AGES.every((age) => how.includes(`reading ${age}`))
+/** Returns whether the rows of an envelope are exactly those of its readings, each with the suffix. */
+function hasAllReadings(how: readonly string[], suffix: string): boolean {
+  return how.length === AGES.length && AGES.every((age) => how.includes(`reading ${age}${suffix}`))
+}
+
+const WITH_WARNINGS = ' with warnings'
+
+function warned(number: number, warnings: readonly string[]): string {
+  if (warnings.length === 0) return ''
+  return isDeepStrictEqual(warnings, warningsOf(number)) ? WITH_WARNINGS : ` with ${JSON.stringify(warnings)}`
 }
 
 /** Describes a dead letter by sequence and time. */

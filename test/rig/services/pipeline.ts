@@ -49,6 +49,12 @@ export async function startPipeline() {
       const ids = { deviceId, organizationId: ORGANIZATION, externalId: '', profileId: '' }
       await clients.endDevices.create({ ...ids, name: deviceId, payloadConversion })
     },
+    /** Creates a device and its profile with a codec in JavaScript; both have the same id. */
+    async createProfiledDevice(id: string, codecSource: string): Promise<void> {
+      const common = { organizationId: ORGANIZATION, profileId: id, name: id }
+      await clients.profiles.create({ ...common, codecKind: 'javascript', codecSource, samples: [], fields: [] })
+      await clients.endDevices.create({ ...common, deviceId: id, externalId: '', payloadConversion: '' })
+    },
     async stop(): Promise<void> {
       await reader.close()
       for (const close of Object.values(clients.closers)) await close()
