@@ -116,6 +116,7 @@ const CODES = {
   not_found: Status.NOT_FOUND,
   already_exists: Status.ALREADY_EXISTS,
   failed_precondition: Status.FAILED_PRECONDITION,
+  aborted: Status.ABORTED,
   unavailable: Status.UNAVAILABLE,
 } as const satisfies Record<DomainErrorCode, Status>
 

@@ -15,6 +15,7 @@ export type DomainErrorCode =
   | 'not_found'
   | 'already_exists'
   | 'failed_precondition'
+  | 'aborted'
   | 'unavailable'
 
 /** The error of the domain and of the ports' implementations. The message is suitable for a caller. */

@@ -91,6 +91,12 @@ export interface DeviceProfileRepository extends Repository<DeviceProfile, NewDe
   list(organizationId: string, page: PageRequest, options?: CallOptions): Promise<Page<DeviceProfile>>
   /** Returns the codecs of those of these profiles that exist. */
   getCodecs(profileIds: readonly string[], options?: CallOptions): Promise<ReadonlyMap<string, ProfileCodec>>
+  /** As `update`, but also returns null if the profile has changed since `stored` was read. */
+  updateUnchanged(
+    stored: DeviceProfile,
+    change: DeviceProfileChange,
+    options?: CallOptions,
+  ): Promise<DeviceProfile | null>
 }
 
 /**

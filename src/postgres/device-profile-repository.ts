@@ -1,6 +1,13 @@
 import type { DeviceProfile } from '../domain/codecs/device-profile.ts'
 import { DomainError } from '../domain/errors.ts'
-import type { CallOptions, DeviceProfileRepository, Page, PageRequest, ProfileCodec } from '../domain/ports.ts'
+import type {
+  CallOptions,
+  DeviceProfileChange,
+  DeviceProfileRepository,
+  Page,
+  PageRequest,
+  ProfileCodec,
+} from '../domain/ports.ts'
 import type { PostgresDatabase, Statement } from './database.ts'
 import { PostgresRepository } from './repository.ts'
 
@@ -52,6 +59,14 @@ export class PostgresDeviceProfileRepository
   async getCodecs(profileIds: readonly string[], options?: CallOptions): Promise<ReadonlyMap<string, ProfileCodec>> {
     const rows = await this.database.query<ProfileCodec & { profileId: string }>(CODECS, [profileIds], options)
     return new Map(rows.map(({ profileId, ...codec }) => [profileId, codec]))
+  }
+
+  async updateUnchanged(
+    { profileId, updatedAt }: DeviceProfile,
+    change: DeviceProfileChange,
+    options?: CallOptions,
+  ): Promise<DeviceProfile | null> {
+    return await this.updateRow(this.runner(options), profileId, change, updatedAt)
   }
 
   override async delete(id: string, options?: CallOptions): Promise<DeviceProfile | null> {

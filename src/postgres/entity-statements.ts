@@ -54,6 +54,7 @@ export function statementsOf<T extends StoredEntity>(definition: EntityTable<T>)
     return `${columns[property]} = ${text.written(property, value)}`
   })
   const touch = `updated_at = ${NEXT_UPDATED_AT}`
+  const update = `UPDATE ${table} SET ${changes.join(', ')}, ${touch} ${byId}`
   const remove = live === '' ? `DELETE FROM ${table}` : `UPDATE ${table} SET deleted_at = clock_timestamp(), ${touch}`
   const condition = deletable === undefined ? '' : `AND ${deletable}`
   const select = text.select()
@@ -65,9 +66,10 @@ export function statementsOf<T extends StoredEntity>(definition: EntityTable<T>)
     getMany: { name: `get_many_${table}`, text: `${select} WHERE ${columns[id]} = ANY($1)${live}` },
     firstPage: { name: `list_${table}_first`, text: text.list(false) },
     laterPage: { name: `list_${table}_later`, text: text.list(true) },
-    update: {
-      name: `update_${table}`,
-      text: `UPDATE ${table} SET ${changes.join(', ')}, ${touch} ${byId} ${returning}`,
+    update: { name: `update_${table}`, text: `${update} ${returning}` },
+    updateUnchanged: {
+      name: `update_unchanged_${table}`,
+      text: `${update} AND updated_at = $${changeable.length + 2}::timestamptz ${returning}`,
     },
     delete: { name: `delete_${table}`, text: `${remove} ${byId} ${condition} ${returning}` },
   }

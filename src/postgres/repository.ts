@@ -1,5 +1,5 @@
 import { DomainError } from '../domain/errors.ts'
-import { toRfc3339 } from '../domain/instant.ts'
+import { toRfc3339, type Instant } from '../domain/instant.ts'
 import type { CallOptions, Change, Page, PageRequest } from '../domain/ports.ts'
 import type { PostgresDatabase, Run, Statement } from './database.ts'
 import { statementsOf, type EntityTable, type StoredEntity } from './entity-statements.ts'
@@ -46,9 +46,12 @@ export abstract class PostgresRepository<T extends StoredEntity> {
     return await this.updateRow(this.runner(options), id, change)
   }
 
-  protected async updateRow(run: Run, id: string, change: Change<T>): Promise<T | null> {
+  /** With `updatedAt`, updates the row only if it has not changed since that time. */
+  protected async updateRow(run: Run, id: string, change: Change<T>, updatedAt?: Instant): Promise<T | null> {
     const values = this.#table.changeable.map((property) => parameter(change[property] ?? null))
-    const [updated] = await run<T>(this.statements.update, [id, ...values]).catch((cause: unknown) => {
+    const [statement, condition] =
+      updatedAt === undefined ? [this.statements.update, []] : [this.statements.updateUnchanged, [toRfc3339(updatedAt)]]
+    const [updated] = await run<T>(statement, [id, ...values, ...condition]).catch((cause: unknown) => {
       throw this.#translated(cause, change)
     })
     return updated ?? null

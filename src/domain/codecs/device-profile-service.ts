@@ -1,14 +1,23 @@
 import { sourceSizeError, type Codec } from './codec.ts'
 import type { DeviceProfile, ProfileField, ProfileSample } from './device-profile.ts'
 import { EntityService } from '../entity-services.ts'
+import { DomainError } from '../errors.ts'
 import { assertStorable, invalid, LIMITS, optionalBytes, optionalText, requiredText } from '../fields.ts'
 import type { IdGenerator } from '../ids.ts'
 import { limitPage, pageOutput, pageRequest, type PageInput, type PageOutput } from '../paging.ts'
-import type { CallOptions, CodecRunner, DeviceProfileRepository, PayloadConversionChecker } from '../ports.ts'
+import type {
+  CallOptions,
+  CodecRunner,
+  DeviceProfileChange,
+  DeviceProfileRepository,
+  PayloadConversionChecker,
+} from '../ports.ts'
 import { assertSamplesPass, type SampledCodec } from './profile-samples.ts'
 
 /** The limit of sources in a page: gRPC clients accept responses of 4 MiB, and the rest is reserved for the other fields. */
 const PAGE_SOURCE_BYTES = 3 * 1024 * 1024
+/** The limit of test runs of an update whose profile changes meanwhile. */
+const MAX_ATTEMPTS = 5
 
 /** `codec` is null if the caller sent none, or one of an unknown kind. */
 export interface NewDeviceProfileInput extends Pick<DeviceProfile, 'organizationId' | 'name' | 'samples' | 'fields'> {
@@ -68,7 +77,7 @@ export class DeviceProfileService extends EntityService<DeviceProfile, DevicePro
     return pageOutput(fitting)
   }
 
-  /** Updates a profile. If its codec or its samples change, every sample must pass. */
+  /** Updates a profile. If its codec or its samples change, every sample must pass. `aborted` if other updates do not end. */
   async update(profileId: string, input: DeviceProfileChangeInput, options?: CallOptions): Promise<DeviceProfile> {
     return await this.existing(profileId, async (id) => {
       const { name, samples, fields, skipSamples } = input
@@ -76,19 +85,42 @@ export class DeviceProfileService extends EntityService<DeviceProfile, DevicePro
       if (samples !== undefined) checkedSamples(samples)
       if (fields !== undefined) checkedFields(fields)
       const codec = input.codec === undefined ? undefined : this.#checked(input.codec)
-      if (codec !== undefined || samples !== undefined) {
-        const stored = await this.repository.get(id, options)
-        if (stored === null) return null
-        const next = {
-          organizationId: stored.organizationId,
-          codec: codec ?? { kind: stored.codecKind, source: stored.codecSource },
-          samples: samples ?? stored.samples,
-        }
-        await this.#assertWorks(next, { isNew: codec !== undefined, skipSamples }, options)
-      }
       const change = { name, codecKind: codec?.kind, codecSource: codec?.source, samples, fields }
-      return await this.repository.update(id, change, options)
+      if (codec === undefined && samples === undefined) return await this.repository.update(id, change, options)
+      return await this.#updateTested(
+        id,
+        change,
+        async ({ organizationId, ...stored }) => {
+          const next = {
+            organizationId,
+            codec: codec ?? { kind: stored.codecKind, source: stored.codecSource },
+            samples: samples ?? stored.samples,
+          }
+          await this.#assertWorks(next, { isNew: codec !== undefined, skipSamples }, options)
+        },
+        options,
+      )
     })
+  }
+
+  /** Updates a profile after a test with its stored values, again for as long as these change meanwhile. */
+  async #updateTested(
+    id: string,
+    change: DeviceProfileChange,
+    test: (stored: DeviceProfile) => Promise<void>,
+    options?: CallOptions,
+  ): Promise<DeviceProfile | null> {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+      const stored = await this.repository.get(id, options)
+      if (stored === null) return null
+      await test(stored)
+      const updated = await this.repository.updateUnchanged(stored, change, options)
+      if (updated !== null) return updated
+    }
+    throw new DomainError(
+      'aborted',
+      `Device profile ${id} changed ${MAX_ATTEMPTS} times while its samples ran; call UpdateDeviceProfile again`,
+    )
   }
 
   /** Loads a new JavaScript codec, which executes its top level, and runs the samples. */

@@ -726,6 +726,7 @@ export const DeviceProfileService: GenService<{
   },
   /**
    * The changed codec is in force within a second, for all devices that have the profile.
+   * ABORTED if other calls change the profile again and again while its samples run.
    *
    * @generated from rpc ponix.device_profile.v1.DeviceProfileService.UpdateDeviceProfile
    */
