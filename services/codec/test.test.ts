@@ -110,6 +110,23 @@ describe('P-13: ponix-codec test', () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringContaining(`data[0].time: ${difference}\n✓`) })
   })
 
+  it('compares times with the milliseconds that a Date of JavaScript has', async () => {
+    const samples = ['2026-01-02T03:04:05.598957793Z', '2026-01-02T03:04:05.597999Z'].map((time) => ({
+      input: { bytes: [], recvTime: '2026-01-02T03:04:05.598957793Z' },
+      output: { data: { time } },
+    }))
+    const folder = new CodecFolder({
+      'a.js': 'const decodeUplink = ({ recvTime }) => ({ data: { time: recvTime } })',
+      'examples.json': JSON.stringify(samples),
+    })
+    const { code, stdout } = await folder.run('test', 'a.js')
+    const difference = 'data.time: expected "2026-01-02T03:04:05.597999Z", got "2026-01-02T03:04:05.598Z"'
+    expect({ code, stdout }).toEqual({
+      code: 1,
+      stdout: expect.stringContaining(`(examples.json:1)\n    ${difference}\n✓`),
+    })
+  })
+
   it('prints one JSON object for each codec with --json', async () => {
     const folder = new CodecFolder({ 'sensor.cel': CODEC, 'test_decode_sensor.json': CHIRPSTACK.replace('22.6', '0') })
     const { code, stdout } = await folder.run('test', 'sensor.cel', '--json')
@@ -187,6 +204,11 @@ describe('P-13: ponix-codec test rejects with exit code 2', () => {
     [
       'a sample without an expected result',
       '[{"input": {"bytes": []}, "output": {"errors": []}}]',
+      'examples.json:1: sample 1: expected output (or expected) with data or with errors',
+    ],
+    [
+      'an expected result without data',
+      '[{"input": {"bytes": []},\n"output": {"level": 1}}]',
       'examples.json:1: sample 1: expected output (or expected) with data or with errors',
     ],
     [
