@@ -1,5 +1,5 @@
 import type { JsonValue } from '../entities.ts'
-import type { Instant } from '../instant.ts'
+import { fromRfc3339, type Instant } from '../instant.ts'
 import { jsonDifferences, type Difference } from './json-difference.ts'
 import { storedResult } from './reading.ts'
 
@@ -50,8 +50,16 @@ function errorDifferences(errors: readonly string[], outcome: SampleOutcome): re
 
 /** Returns the differences to the result that the data resembles most. */
 function dataDifferences(results: readonly JsonValue[], data: JsonValue): readonly Difference[] {
-  const candidates = results.map((result) => jsonDifferences(result, data, 'data'))
+  const candidates = results.map((result) => jsonDifferences(result, data, 'data').filter((each) => !isTruncated(each)))
   return candidates.reduce((best, each) => (each.length < best.length ? each : best), candidates[0] ?? [])
+}
+
+/** Returns whether the time differs only by the digits that a Date of JavaScript cannot have. */
+function isTruncated({ expected, got }: Difference): boolean {
+  if (typeof expected !== 'string' || typeof got !== 'string') return false
+  const instant = fromRfc3339(expected)
+  if (instant === null || instant % 1000n === 0n) return false
+  return instant - (instant % 1000n) === fromRfc3339(got)
 }
 
 /** Reasons have one line. */
