@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { builtProgram, type Outcome, Program } from '../../../test/rig/program.ts'
-import { startWholePath, type WholePath } from '../../../test/rig/services/pipeline.ts'
+import { ORGANIZATION, startWholePath, type WholePath } from '../../../test/rig/services/pipeline.ts'
 
 const WAIT = { timeout: 50_000, interval: 50 }
 const COUNT = 40
@@ -30,9 +30,9 @@ async function dataOf(device: string): Promise<unknown> {
   return await path.query(text, device)
 }
 
-/** Creates a device with rows of `payloadConversion`, and then sets the other. */
+/** Creates a device with rows of `payloadConversion`, or of the profile if it is empty, and then sets the other. */
 async function createDevice(device: string, payloadConversion: string, next: string): Promise<void> {
-  await path.createDevice(device, payloadConversion)
+  await path.createDevice(device, payloadConversion, payloadConversion === '' ? 'profile' : '')
   await path.publish(device, COUNT)
   await expect.poll(() => path.rowsOf(device), WAIT).toEqual({ rows: COUNT, envelopes: COUNT })
   await path.endDevices.update(device, { payloadConversion: next })
@@ -73,6 +73,56 @@ describe('ponix-analytics redecode', () => {
     ])
     expect(counted).toEqual(rows({}))
     expect(await dataOf('failing')).toEqual([{ data: '{"n":1}', rows: COUNT }])
+  }, 120_000)
+
+  test('uses the profile of a device, in JavaScript, from one reading to three and back', async () => {
+    const codec = (result: string): string => `function decodeUplink(input) { return ${result} }`
+    const one = codec('{ data: { n: input.bytes.length } }')
+    const list = '[0, 60, 120].map((age_s) => ({ age_s, data: { n: 9, age_s } }))'
+    const ids = { profileId: 'profile', organizationId: ORGANIZATION, name: 'A model' }
+    const profile = { ...ids, codecKind: 'javascript', codecSource: one, samples: [], fields: [] } as const
+    await path.profiles.create(profile)
+    await createDevice('javascript', '', '')
+    const set = async (codecSource: string): Promise<void> =>
+      void (await path.profiles.update('profile', { codecSource }))
+    const single = [{ data: '{"n":11}', rows: COUNT }]
+    expect(await dataOf('javascript')).toEqual(single)
+
+    await set(codec(`{ data: ${list}, warnings: ['wet'] }`))
+    expect(await redecode('--device', 'javascript', '--yes')).toMatchObject({
+      rows: rows({ new: 3 * COUNT, vanished: COUNT }),
+    })
+    const three = [0, 120, 60].map((age) => ({ data: `{"age_s":${age},"n":9}`, rows: COUNT }))
+    expect(await dataOf('javascript')).toEqual(three)
+
+    await set(codec(`{ data: ${list}, warnings: ['dry'] }`))
+    expect(await redecode('--device', 'javascript')).toMatchObject({
+      rows: rows({ changed: 3 * COUNT }),
+      example: { before: expect.stringContaining(' warnings ["wet"]'), after: expect.stringContaining('["dry"]') },
+    })
+    await set(one)
+    await redecode('--device', 'javascript', '--yes')
+    expect(await dataOf('javascript')).toEqual(single)
+  }, 120_000)
+
+  test('keeps the rows of an envelope of which the table cannot store a reading, also in the preview', async () => {
+    const list = '[{"age_s": 60, "data": {"n": 2}}, {"age_s": 0, "data": {"a.b": 1, "a": {"b": 2}}}]'
+    await createDevice('conflict', '{"n": 1}', list)
+    const failures = [{ reason: 'a row cannot be stored: data has two values at the path a.b', count: COUNT }]
+    expect(await redecode('--device', 'conflict')).toMatchObject({ failures, rows: rows({}) })
+    expect(await redecode('--device', 'conflict', '--yes')).toMatchObject({ failures, rows: rows({}) })
+    expect(await dataOf('conflict')).toEqual([{ data: '{"n":1}', rows: COUNT }])
+  }, 120_000)
+
+  test('deletes no row of an envelope of which ClickHouse rejects a row', async () => {
+    await createDevice('rejected', '{"n": 1}', '[{"age_s": 0, "data": {"n": -1}}]')
+    const alter = async (change: string): Promise<void> =>
+      void (await path.clickhouse.client.command({ query: `ALTER TABLE processed_envelope_rows ${change}` }))
+    await alter(`ADD CONSTRAINT positive CHECK data.n::Nullable(Float64) > 0 OR end_device_id != 'rejected'`)
+    const { failures } = await redecode('--device', 'rejected', '--yes')
+    await alter('DROP CONSTRAINT positive')
+    expect(failures).toContainEqual({ reason: expect.stringContaining('rejected a row'), count: expect.any(Number) })
+    expect(await dataOf('rejected')).toEqual([{ data: '{"n":1}', rows: COUNT }])
   }, 120_000)
 
   test('a run that is killed is completed by the next one', async () => {

@@ -45,8 +45,8 @@ export async function startPipeline() {
       const result = await reader.client.query({ query: text, format: 'JSONEachRow', query_params: parameters })
       return await result.json<T>()
     },
-    async createDevice(deviceId: string, payloadConversion = LPP): Promise<void> {
-      const ids = { deviceId, organizationId: ORGANIZATION, externalId: '', profileId: '' }
+    async createDevice(deviceId: string, payloadConversion = LPP, profileId = ''): Promise<void> {
+      const ids = { deviceId, organizationId: ORGANIZATION, externalId: '', profileId }
       await clients.endDevices.create({ ...ids, name: deviceId, payloadConversion })
     },
     /** Creates a device and its profile with a codec in JavaScript; both have the same id. */
@@ -68,18 +68,27 @@ export const PAYLOAD = Uint8Array.from(Buffer.from('006700FF01688202732795', 'he
 
 export type WholePath = Awaited<ReturnType<typeof startWholePath>>
 
-/** Starts a pipeline with analytics in the test's process. */
-export async function startWholePath() {
+type ProcessName = 'raw' | 'deferred' | 'processed'
+
+/** Starts a pipeline with these processes of analytics in the test's process. */
+export async function startWholePath(names: readonly ProcessName[] = ['raw', 'deferred', 'processed']) {
   const pipeline = await startPipeline()
   const analytics = await createAnalytics({ ...pipeline, workerUrl: evaluationWorkerUrl })
-  const stopping = new AbortController()
-  const running = Promise.all([
-    analytics.processes.raw(stopping.signal),
-    analytics.processes.deferred(stopping.signal),
-    analytics.processes.processed(stopping.signal),
-  ])
+  let stopping = new AbortController()
+  let running: Promise<unknown> = Promise.resolve()
+  const startProcesses = (started: readonly ProcessName[]): void => {
+    stopping = new AbortController()
+    running = Promise.all(started.map((name) => analytics.processes[name](stopping.signal)))
+  }
+  const stopProcesses = async (): Promise<void> => {
+    stopping.abort()
+    await running
+  }
+  startProcesses(names)
   return {
     ...pipeline,
+    startProcesses,
+    stopProcesses,
     query: (text: string, device: string): Promise<unknown[]> => pipeline.query(text, { device }),
     /** Publishes envelopes with distinct times; `from` distinguishes the envelopes of two calls. */
     async publish(endDeviceId: string, count: number, from = 0): Promise<void> {
@@ -113,8 +122,7 @@ export async function startWholePath() {
       return (await pipeline.nats.manager.streams.info('dead_letters')).state.messages
     },
     async stop(): Promise<void> {
-      stopping.abort()
-      await running
+      await stopProcesses()
       await analytics.close()
       await pipeline.stop()
     },
