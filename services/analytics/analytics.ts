@@ -23,6 +23,7 @@ import { decodeBundle, encodeBundle } from '../../src/proto/bundle.ts'
 import type { Logger } from '../../src/runner/logger.ts'
 import { ACTIVE_MS, Admission } from './surplus/admission.ts'
 import type { AnalyticsEnvironment } from './clients.ts'
+import { CONSUMERS, SURPLUS_PREFIX } from './consumers.ts'
 import { createProcessedHandler, sinceReceiptMs } from './processed-consumer.ts'
 import { createRawHandler } from './raw-consumer.ts'
 import { DeferralLog } from './deferral-log.ts'
@@ -109,7 +110,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
   const admission = new Admission({ limits: RAW_OPEN, wasShared, now: () => performance.now() })
   const queue = new BundleQueue(nats, {
     stream: environment.PONIX_NATS_SURPLUS_STREAM,
-    prefix: 'surplus_envelopes',
+    prefix: SURPLUS_PREFIX,
     encode: encodeBundle,
     decode: decodeBundle,
   })
@@ -126,7 +127,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
   const rawConsumer = {
     ...common,
     stream: rawStream,
-    durable: 'analytics-raw',
+    durable: CONSUMERS.raw,
     filterSubject: 'raw_envelopes.>',
     batchSize: environment.PONIX_NATS_BATCH_SIZE,
     prefetch: RAW_PREFETCHED_BATCHES * environment.PONIX_NATS_BATCH_SIZE,
@@ -139,7 +140,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
   const deferredConsumer = (signal: AbortSignal): ConsumerOptions => ({
     ...common,
     stream: deferredStream,
-    durable: 'analytics-deferred',
+    durable: CONSUMERS.deferred,
     filterSubject: 'deferred_envelopes.*',
     batchSize: DEFERRED_BATCH_SIZE,
     batchWaitMs: DEFERRED_BATCH_WAIT_MS,
@@ -149,7 +150,7 @@ export async function createAnalytics(parts: AnalyticsParts) {
   const processedConsumer = {
     ...common,
     stream: processedStream,
-    durable: 'analytics-processed',
+    durable: CONSUMERS.processed,
     filterSubject: 'processed_envelopes.>',
     batchSize: environment.PONIX_CLICKHOUSE_BATCH_ROWS,
     batchWaitMs: environment.PONIX_CLICKHOUSE_BATCH_MS,

@@ -8,6 +8,7 @@ export interface StoredReading {
   readonly envelopeId: string
   readonly occurredAt: Instant
   readonly data: JsonObject
+  readonly warnings: readonly string[]
 }
 
 interface Device {
@@ -26,17 +27,19 @@ export async function readingsOfEnvelopes(
   rawIds: readonly string[],
 ): Promise<readonly StoredReading[]> {
   const result = await client.query({
-    query: `SELECT identity, toUnixTimestamp64Micro(occurred_at) AS occurred_at, data FROM processed_envelope_rows FINAL
+    query: `SELECT identity, toUnixTimestamp64Micro(occurred_at) AS occurred_at, data, warnings FROM processed_envelope_rows FINAL
       WHERE ${OF_DEVICE} AND ${RAW_ID} IN {ids:Array(String)}
       SETTINGS do_not_merge_across_partitions_select_final = 1`,
     query_params: { ...parametersOf(device), ids: rawIds },
     format: 'JSONEachRow',
   })
-  const rows = await result.json<{ identity: string; occurred_at: string; data: JsonObject }>()
-  return rows.map(({ identity, occurred_at, data }) => ({
+  type Row = Pick<StoredReading, 'data' | 'warnings'> & { identity: string; occurred_at: string }
+  const rows = await result.json<Row>()
+  return rows.map(({ identity, occurred_at, data, warnings }) => ({
     envelopeId: identity,
     occurredAt: BigInt(occurred_at),
     data,
+    warnings,
   }))
 }
 

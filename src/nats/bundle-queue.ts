@@ -113,8 +113,7 @@ export class BundleQueue {
 
   async #consumerOf(owner: string): Promise<Consumer> {
     const { stream, prefix } = this.#options
-    // A name of a consumer allows fewer characters than a subject.
-    const name = `${prefix}-${createHash('sha256').update(owner).digest('hex').slice(0, 32)}`
+    const name = bundleConsumer(prefix, owner)
     const { consumers } = this.#client.jetstream
     await this.#client.manager.consumers.add(stream, {
       durable_name: name,
@@ -129,6 +128,11 @@ export class BundleQueue {
   #subjectOf(owner: string): string {
     return `${this.#options.prefix}.${owner}`
   }
+}
+
+/** Returns the name of the durable consumer of an owner's bundles. A name allows fewer characters than a subject. */
+export function bundleConsumer(prefix: string, owner: string): string {
+  return `${prefix}-${createHash('sha256').update(owner).digest('hex').slice(0, 32)}`
 }
 
 /** Returns a message as its stream had delivered it the first time. */

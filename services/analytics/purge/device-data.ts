@@ -12,6 +12,7 @@ import type { PostgresLastSeenStore } from '../../../src/postgres/end-device-rep
 import { decodeBundle, encodeBundle } from '../../../src/proto/bundle.ts'
 import { decodeProcessedEnvelope, decodeRawEnvelope } from '../../../src/proto/envelope.ts'
 import type { AnalyticsEnvironment } from '../clients.ts'
+import { SURPLUS_PREFIX } from '../consumers.ts'
 import { matches, viewOf } from '../dead-letter-view.ts'
 
 export interface Amount {
@@ -110,7 +111,7 @@ function deferredEnvelopes({ nats, environment }: DeviceDataParts, device: Devic
 function surplusEnvelopes({ nats, environment }: DeviceDataParts, device: DeviceRows): DataPlace {
   const stream = environment.PONIX_NATS_SURPLUS_STREAM
   const codec = { encode: encodeBundle, decode: decodeBundle }
-  const queue = new BundleQueue(nats, { stream, prefix: 'surplus_envelopes', ...codec })
+  const queue = new BundleQueue(nats, { stream, prefix: SURPLUS_PREFIX, ...codec })
   const isSelected = ({ body }: { readonly body: Uint8Array }): boolean => concerns(device, decodeRawEnvelope, body)
   async function* selected() {
     for await (const message of queue.messages()) if (isSelected(message)) yield message

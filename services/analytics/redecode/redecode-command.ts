@@ -7,8 +7,9 @@ import { messagesOf } from '../../../src/nats/subject-messages.ts'
 import { createCommandLogger } from '../../../src/runner/logger.ts'
 import { type AnalyticsEnvironment, openClients } from '../clients.ts'
 import { matches, viewOf } from '../dead-letter-view.ts'
-import { DeviceDirectory } from '../device-directory.ts'
+import { DeviceDirectory, type DeviceLookup } from '../device-directory.ts'
 import { RawEnvelopeProcessor } from '../raw-envelope-processor.ts'
+import { EnvelopesInProgress, type EnvelopesInProgressParts } from './envelopes-in-progress.ts'
 import { redecode, type RedecodeResult } from './redecode.ts'
 
 interface RedecodeCommandOptions {
@@ -16,6 +17,7 @@ interface RedecodeCommandOptions {
   readonly from?: Instant
   readonly to?: Instant
   readonly yes?: true
+  readonly wait: number
   readonly json?: true
 }
 
@@ -30,6 +32,7 @@ export function addRedecodeCommand(program: Command, environment: () => Analytic
     .option('--from <time>', 'received at or after this time, such as 2026-01-02T03:04:05Z', timeOf)
     .option('--to <time>', 'received before this time', timeOf)
     .option('--yes', 'replace the rows')
+    .option('--wait <seconds>', 'with --yes: how long to wait for envelopes in progress; 0: not at all', secondsOf, 300)
     .option('--json', 'print one JSON object')
     .action((options: RedecodeCommandOptions) => run(environment(), options, workerUrl))
 }
@@ -40,8 +43,14 @@ function timeOf(text: string): Instant {
   return time
 }
 
+function secondsOf(text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('expected a whole number of seconds.')
+  return Number(text)
+}
+
 async function run(environment: AnalyticsEnvironment, options: RedecodeCommandOptions, workerUrl: URL): Promise<void> {
   const { device: endDeviceId, from, to, yes, json } = options
+  const signal = new AbortController().signal
   const clients = await openClients(environment, createCommandLogger('ponix-analytics'))
   const { PONIX_ANALYTICS_WORKERS: workers, PONIX_ANALYTICS_WORKER_MEMORY_MB: memoryLimitMb } = environment
   const pool = new EvaluationPool({ workerUrl, workers, memoryLimitMb })
@@ -58,15 +67,30 @@ async function run(environment: AnalyticsEnvironment, options: RedecodeCommandOp
       onDeviceWithoutExpression: () => {},
     })
     const messages = messagesOf(clients.nats, rawStream, `raw_envelopes.${subjectToken(endDeviceId)}`)
-    const choice = { endDeviceId, from, to, isApplied: yes === true }
+    const found = await directory.lookUp(endDeviceId, signal)
+    const begun = await begunBy({ ...clients, environment }, found, options, signal)
     const parts = { ...clients, processor, release, rawStream }
-    const result = await redecode(parts, messages, choice, new AbortController().signal)
+    const choice = { endDeviceId, from, to, begun, isApplied: yes === true }
+    const result = await redecode(parts, messages, choice, signal)
     const letters = await countDeadLetters(clients, environment, options)
     process.stdout.write(json ? jsonOf(options, result, letters) : textOf(options, result, letters))
   } finally {
     await pool[Symbol.asyncDispose]()
     for (const close of Object.values(clients.closers)) await close()
   }
+}
+
+/** Returns the sequence up to which analytics has begun the raw envelopes, and before a replacement also finished those of the device. */
+async function begunBy(
+  parts: EnvelopesInProgressParts,
+  found: DeviceLookup,
+  { device: endDeviceId, yes, wait }: RedecodeCommandOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  if (found.kind !== 'known') return Infinity
+  const inProgress = new EnvelopesInProgress(parts, { endDeviceId, organizationId: found.organizationId })
+  if (yes !== true || wait === 0) return await inProgress.begun()
+  return await inProgress.untilFinished(wait * 1000, signal)
 }
 
 /** Returns the number of dead letters of the device in the range; a replay of them changes no row that redecode has written. */
@@ -93,19 +117,21 @@ function reasonsOf({ failures }: RedecodeResult): readonly (readonly [reason: st
 }
 
 function jsonOf({ device, yes }: RedecodeCommandOptions, result: RedecodeResult, letters: number): string {
-  const { envelopes, rows, example } = result
+  const { envelopes, notBegun, rows, example } = result
   const failures = reasonsOf(result).map(([reason, count]) => ({ reason, count }))
   const shown = example && { ...example, occurredAt: undefined, occurred_at: toRfc3339(example.occurredAt) }
-  const answer = { device, replaced: yes === true, envelopes, rows, failures, dead_letters: letters, example: shown }
+  const counts = { envelopes, left_to_analytics: notBegun, rows, failures, dead_letters: letters }
+  const answer = { device, replaced: yes === true, ...counts, example: shown }
   return `${JSON.stringify(answer)}\n`
 }
 
 function textOf({ device, yes }: RedecodeCommandOptions, result: RedecodeResult, letters: number): string {
-  const { envelopes, rows, example } = result
+  const { envelopes, notBegun, rows, example } = result
   const failed = [...result.failures.values()].reduce((sum, count) => sum + count, 0)
   const [commonest] = reasonsOf(result)
   const lines = [
     `Device ${device}: ${envelopes} raw envelopes`,
+    ...(notBegun === 0 ? [] : [`${notBegun} further ones, which analytics has not begun, are left to it`]),
     `rows: ${rows.equal} equal, ${rows.changed} changed, ${rows.new} new, ${rows.vanished} vanished`,
     `failed, rows kept: ${failed}${commonest === undefined ? '' : `; the commonest reason: ${commonest[0]}`}`,
     ...(example === null

@@ -6,6 +6,7 @@ import type { DeadLetterQuota } from '../../../src/nats/dead-letter-quota.ts'
 import { publishDeadLetter, REPLAY_HEADERS } from '../../../src/nats/dead-letters.ts'
 import type { Delivery, MessageFailure } from '../../../src/nats/delivery.ts'
 import type { Logger } from '../../../src/runner/logger.ts'
+import { CONSUMERS } from '../consumers.ts'
 import type { Admission } from './admission.ts'
 import { concludeRaw, decodeRaw, defer, type DeferParts } from '../raw-consumer.ts'
 import { failed } from '../results.ts'
@@ -168,7 +169,7 @@ export class SurplusDrain {
     const { cause = 'internal', organizationId, reason } = failure
     const isReplay = message.header(REPLAY_HEADERS.of) !== undefined
     if (!isReplay && attempt === 1 && !deadLetterQuota.admit(organizationId, cause)) return
-    const consumer = { service: 'analytics', stream: rawStream, durable: 'analytics-raw' }
+    const consumer = { service: 'analytics', stream: rawStream, durable: CONSUMERS.raw }
     await publishDeadLetter(producer, consumer, message, { reason, cause }, timeoutSignal(DEAD_LETTER_TIMEOUT_MS))
     logger.warn({ organization_id: organizationId }, `dead letter: ${reason}`)
   }
