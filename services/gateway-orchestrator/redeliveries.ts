@@ -61,10 +61,11 @@ export class Redeliveries {
   readonly #process = randomBytes(6).toString('base64url')
   #received = 0
 
-  constructor(client: NatsClient, producer: Producer, stream: string) {
+  /** `recentMs`: the time of the messages that are looked up first. */
+  constructor(client: NatsClient, producer: Producer, stream: string, recentMs?: number) {
     this.#client = client
     this.#producer = producer
-    this.#lookUps = new RedeliveryLookUps(client, stream)
+    this.#lookUps = new RedeliveryLookUps(client, stream, recentMs)
   }
 
   /** Stores an envelope unless the stream has it. Rejects like `publish` of the producer. */

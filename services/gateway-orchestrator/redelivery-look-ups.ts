@@ -12,7 +12,7 @@ import { decodeStoredDelivery, MQTT_DELIVERY_HEADER, type MqttDelivery } from '.
  * acknowledged (receive maximum), and they were stored within this time, because what keeps the stream from storing one message
  * keeps it from storing the next.
  */
-const NEWEST = { count: RECEIVE_MAXIMUM, withinMs: 60_000 }
+const RECENT_MS = 60_000
 /** The number of look-ups at the same time; further ones wait in their order. */
 const PARALLEL = 64
 /** The number of stored deliveries that are kept, about 10 MB; beyond it all are forgotten and read again when needed. */
@@ -33,14 +33,16 @@ class Connection {
 export class RedeliveryLookUps {
   readonly #client: NatsClient
   readonly #stream: string
+  readonly #recentMs: number
   #connections = new WeakMap<MqttOrigin, Connection>()
   readonly #waiting = new Fifo<() => void>()
   #running = 0
   #kept = 0
 
-  constructor(client: NatsClient, stream: string) {
+  constructor(client: NatsClient, stream: string, recentMs = RECENT_MS) {
     this.#client = client
     this.#stream = stream
+    this.#recentMs = recentMs
   }
 
   /** Returns the newest deliveries that the stream has on a subject; repeats the request until JetStream answers. */
@@ -103,7 +105,8 @@ export class RedeliveryLookUps {
   }
 
   async #read(subject: string): LookUp {
-    const headers = await readNewestHeaders(this.#client, { stream: this.#stream, subject, ...NEWEST })
+    const newest = { count: RECEIVE_MAXIMUM, withinMs: this.#recentMs }
+    const headers = await readNewestHeaders(this.#client, { stream: this.#stream, subject, ...newest })
     // A replayed message is a copy of one that was delivered.
     const originals = headers.filter((each) => !each.has(REPLAY_HEADERS.of))
     return originals.flatMap((each) => decodeStoredDelivery(each.get(MQTT_DELIVERY_HEADER)) ?? [])
