@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Counter } from 'prom-client'
 import type { MqttMessage } from '../../src/mqtt/message.ts'
+import { RECEIVE_MAXIMUM } from '../../src/mqtt/packets.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import type { Producer } from '../../src/nats/publisher/producer.ts'
 import type { Publication, Stored } from '../../src/nats/publisher/publication.ts'
@@ -32,7 +33,8 @@ const redelivered = new Counter({
  * Stores a message once although brokers deliver at least once (QoS 1). Its identity is the client id, the subscription identifiers (MQTT
  * 5), the packet id, topic and payload, which a broker repeats when it delivers the message again, marked with DUP. Two things recognize a second copy: JetStream, because the
  * message id is a hash of the identity, within the duplicate window of the stream; and, for a message with DUP, a look-up of the
- * newest messages of the device, whose header has the identity, before it is published. The first has no gap in time but a limit, the second
+ * newest messages of the device, whose header has the identity, before it is published: those of the minute before the newest one, and with
+ * MQTT 5, if none of them is the message, those of the hour. The first has no gap in time but a limit, the second
  * has no limit but a gap.
  *
  * | the first copy of a message with DUP                                         | the message is suppressed by           |
@@ -88,16 +90,24 @@ export class Redeliveries {
     return await this.#producer.publish({ ...envelope, messageId }, signal)
   }
 
+  /** The second look-up is for messages with subscription identifiers: without them, a packet id can be used again within its time. */
   async #compare(
-    { origin, dup }: MqttMessage,
+    { origin, dup, identifiers }: MqttMessage,
     delivery: MqttDelivery,
     subject: string,
     signal: AbortSignal,
   ): Promise<Verdict> {
-    if (dup) return verdictOf(delivery, await withSignal(signal, this.#lookUps.newest(origin, subject)))
-    const pending = this.#lookUps.pending(origin, subject)
-    if (pending !== undefined) await withSignal(signal, pending)
-    return 'absent'
+    if (dup) {
+      const recent = await withSignal(signal, this.#lookUps.newest(origin, subject, 'recent'))
+      const verdict = verdictOf(delivery, recent)
+      if (verdict !== 'absent' || identifiers.length === 0 || recent.length >= RECEIVE_MAXIMUM) return verdict
+      return verdictOf(delivery, await withSignal(signal, this.#lookUps.newest(origin, subject, 'all')))
+    }
+    for (;;) {
+      const pending = this.#lookUps.pending(origin, subject)
+      if (pending === undefined) return 'absent'
+      await withSignal(signal, pending)
+    }
   }
 
   /** Returns whether a stored message is another one than that with this receipt. */

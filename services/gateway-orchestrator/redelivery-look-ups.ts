@@ -2,17 +2,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { REPLAY_HEADERS } from '../../src/nats/dead-letters.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
 import type { MqttOrigin } from '../../src/mqtt/message.ts'
-import { RECEIVE_MAXIMUM } from '../../src/mqtt/packets.ts'
+import { RECEIVE_MAXIMUM, SESSION_EXPIRY_SECS } from '../../src/mqtt/packets.ts'
 import { Fifo } from '../../src/domain/fifo.ts'
 import { readNewestHeaders } from '../../src/nats/newest-messages.ts'
 import { decodeStoredDelivery, MQTT_DELIVERY_HEADER, type MqttDelivery } from './mqtt-delivery.ts'
 
 /**
- * The stored messages of a device that a broker can deliver again: a session has at most so many messages that are received and not
- * acknowledged (receive maximum), and they were stored within this time, because what keeps the stream from storing one message
- * keeps it from storing the next.
+ * The stored messages of a device that a broker can deliver again: a session has at most `RECEIVE_MAXIMUM` messages that are received
+ * and not acknowledged. Most were stored within `recent`; but messages are acknowledged in order, so one that waits for NATS or a look-up
+ * delays the acknowledgements of those that are stored, also over several connections. `all` is the time for which a broker keeps a session.
  */
-const RECENT_MS = 60_000
+export type Span = 'recent' | 'all'
+const SPANS = ['recent', 'all'] as const
+const SPAN_MS: Readonly<Record<Span, number>> = { recent: 60_000, all: SESSION_EXPIRY_SECS * 1000 }
 /** The number of look-ups at the same time; further ones wait in their order. */
 const PARALLEL = 64
 /** The number of stored deliveries that are kept, about 10 MB; beyond it all are forgotten and read again when needed. */
@@ -22,60 +24,61 @@ const MAX_DELAY_MS = 5000
 
 type LookUp = Promise<readonly MqttDelivery[]>
 
-/** The look-ups of one connection by subject. */
+/** The look-ups of one connection by span and subject. */
 class Connection {
   /** Those since the broker last sent a new message. */
   readonly known = new Map<string, LookUp>()
   readonly pending = new Map<string, LookUp>()
 }
 
-/** Reads the newest stored deliveries of devices, once for each device and connection. */
+/** Reads the newest stored deliveries of devices, once for each device, span and connection. */
 export class RedeliveryLookUps {
   readonly #client: NatsClient
   readonly #stream: string
-  readonly #recentMs: number
+  readonly #spanMs: Readonly<Record<Span, number>>
   #connections = new WeakMap<MqttOrigin, Connection>()
   readonly #waiting = new Fifo<() => void>()
   #running = 0
   #kept = 0
 
-  constructor(client: NatsClient, stream: string, recentMs = RECENT_MS) {
+  constructor(client: NatsClient, stream: string, recentMs = SPAN_MS.recent) {
     this.#client = client
     this.#stream = stream
-    this.#recentMs = recentMs
+    this.#spanMs = { ...SPAN_MS, recent: recentMs }
   }
 
   /** Returns the newest deliveries that the stream has on a subject; repeats the request until JetStream answers. */
-  newest(origin: MqttOrigin, subject: string): LookUp {
+  newest(origin: MqttOrigin, subject: string, span: Span): LookUp {
     const connection = this.#connections.get(origin) ?? new Connection()
     this.#connections.set(origin, connection)
-    const known = connection.known.get(subject)
+    const key = keyOf(span, subject)
+    const known = connection.known.get(key)
     if (known !== undefined) return known
-    const lookUp = this.#lookUp(subject)
-    connection.known.set(subject, lookUp)
-    connection.pending.set(subject, lookUp)
-    const settle = (): void => void connection.pending.delete(subject)
+    const lookUp = this.#lookUp(subject, span)
+    connection.known.set(key, lookUp)
+    connection.pending.set(key, lookUp)
+    const settle = (): void => void connection.pending.delete(key)
     lookUp.then(settle, settle)
     return lookUp
   }
 
   /**
-   * Returns the look-up of a subject that has not ended: a new message waits for it, so that it is not stored before those of its device
-   * that are delivered again. Forgets the others, because a broker first delivers again and then sends new messages.
+   * Returns a look-up of a subject that has not ended: a new message waits for it, and then for the next, so that it is not stored before
+   * those of its device that are delivered again. Forgets the others, because a broker first delivers again and then sends new messages.
    */
   pending(origin: MqttOrigin, subject: string): LookUp | undefined {
     const connection = this.#connections.get(origin)
     if (connection === undefined) return undefined
     connection.known.clear()
     if (connection.pending.size === 0) this.#connections.delete(origin)
-    return connection.pending.get(subject)
+    return SPANS.map((span) => connection.pending.get(keyOf(span, subject))).find((lookUp) => lookUp !== undefined)
   }
 
-  async #lookUp(subject: string): LookUp {
+  async #lookUp(subject: string, span: Span): LookUp {
     if (this.#running >= PARALLEL) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     else this.#running += 1
     try {
-      const found = await this.#readUntilAnswered(subject)
+      const found = await this.#readUntilAnswered(subject, span)
       this.#keep(found.length + 1)
       return found
     } finally {
@@ -93,10 +96,10 @@ export class RedeliveryLookUps {
     this.#kept = 0
   }
 
-  async #readUntilAnswered(subject: string): LookUp {
+  async #readUntilAnswered(subject: string, span: Span): LookUp {
     for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(delayMs * 2, MAX_DELAY_MS)) {
       try {
-        return await this.#read(subject)
+        return await this.#read(subject, span)
       } catch (error) {
         if (this.#client.connection.isClosed()) throw error
       }
@@ -104,11 +107,15 @@ export class RedeliveryLookUps {
     }
   }
 
-  async #read(subject: string): LookUp {
-    const newest = { count: RECEIVE_MAXIMUM, withinMs: this.#recentMs }
+  async #read(subject: string, span: Span): LookUp {
+    const newest = { count: RECEIVE_MAXIMUM, withinMs: this.#spanMs[span] }
     const headers = await readNewestHeaders(this.#client, { stream: this.#stream, subject, ...newest })
     // A replayed message is a copy of one that was delivered.
     const originals = headers.filter((each) => !each.has(REPLAY_HEADERS.of))
     return originals.flatMap((each) => decodeStoredDelivery(each.get(MQTT_DELIVERY_HEADER)) ?? [])
   }
+}
+
+function keyOf(span: Span, subject: string): string {
+  return `${span} ${subject}`
 }

@@ -13,7 +13,7 @@ export type MqttVersion = 4 | 5
 export const RECEIVE_MAXIMUM = 256
 export const KEEP_ALIVE_SECS = 60
 /** The time for which a broker with MQTT 5 keeps the session of a client that is disconnected. */
-const SESSION_EXPIRY_SECS = 3600
+export const SESSION_EXPIRY_SECS = 3600
 /** The type of a PUBLISH packet. */
 const PUBLISH = 3
 /** The codes of a SUBACK from here on are failures (MQTT 5, 3.9.3). */
