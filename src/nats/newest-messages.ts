@@ -29,12 +29,12 @@ export async function readNewestHeaders(client: NatsClient, query: NewestMessage
   const newest = await undefinedIf(isAbsent, client.manager.streams.getMessage(stream, { last_by_subj: subject }))
   if (newest === undefined || newest === null) return []
   for (let { withinMs } = query; withinMs >= 1; withinMs /= 4) {
-    const { name, num_pending: pending } = await addReader(client, query, newest.time.getTime() - withinMs)
+    const reader = await addReader(client, query, newest.time.getTime() - withinMs)
     try {
-      if (pending <= count * MAX_READ_FACTOR) return (await read(client, stream, name, pending)).slice(-count)
+      if (reader.num_pending <= count * MAX_READ_FACTOR) return (await read(client, reader)).slice(-count)
     } finally {
       // JetStream removes it itself if this fails.
-      await client.manager.consumers.delete(stream, name).catch(() => undefined)
+      void client.manager.consumers.delete(stream, reader.name).catch(() => undefined)
     }
   }
   return []
@@ -52,9 +52,10 @@ async function addReader(client: NatsClient, query: NewestMessagesQuery, fromMs:
   })
 }
 
-async function read(client: NatsClient, stream: string, name: string, pending: number): Promise<readonly MsgHdrs[]> {
+async function read(client: NatsClient, reader: ConsumerInfo): Promise<readonly MsgHdrs[]> {
+  const { num_pending: pending, stream_name: stream } = reader
   if (pending === 0) return []
-  const consumer = await client.jetstream.consumers.get(stream, name)
+  const consumer = client.jetstream.consumers.getConsumerFromInfo(reader)
   const messages: JsMsg[] = []
   for await (const message of await consumer.fetch({ max_messages: pending, expires: READ_TIMEOUT_MS })) {
     messages.push(message)
