@@ -125,6 +125,33 @@ describe('P-3: the scheduler, after the loss of a worker,', () => {
     expect(scheduler.queued).toEqual({ quick: 0, background: 0 })
   })
 
+  it.each(['time', 'memory', 'stack'] as const)(
+    'quarantines a codec whose worker ended three evaluations at the limit of %s',
+    (exceeded) => {
+      const reason = `the codec exceeded its ${exceeded}`
+      const violation = { ok: false, reason, exceeded } as const
+      for (let failure = 0; failure < 3; failure++) {
+        submit(task('b', 'bad'))
+        scheduler.finished(next('background'), [100], NOW, [violation])
+      }
+      expect(scheduler.submit(task('b', 'bad'), NOW)).toMatchObject({
+        ok: false,
+        reason: expect.stringMatching(new RegExp(`^${reason}, several times in succession; .*quarantined until 2026`)),
+      })
+      submit(task('c', 'bad'))
+    },
+  )
+
+  it('quarantines no codec for other errors, or for limits that it exceeds only sometimes', () => {
+    const violation = { ok: false, reason: 'too long', exceeded: 'time' } as const
+    const answers = [violation, violation, { ok: false, reason: 'unknown type' } as const]
+    for (let index = 0; index < 30; index++) {
+      submit(task('b', 'bad'))
+      const job = scheduler.next('quick') ?? next('background')
+      scheduler.finished(job, [1], NOW, answers.slice(index % 3, (index % 3) + 1))
+    }
+  })
+
   it('accepts a changed expression, and the same one in another organization', () => {
     for (let failure = 0; failure < 3; failure++) failTwice(task('b', 'bad'))
     submit(task('b', 'fixed'), task('c', 'bad'))

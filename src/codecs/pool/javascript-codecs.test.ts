@@ -36,6 +36,23 @@ it.for(UNINTERRUPTED)('the watchdog ends %s, and the next payload is decoded', a
   expect(await decode('b', endlessFor1, 0)).toMatchObject({ ok: true, data: { a: 1 } })
 })
 
+it.for([
+  ['for (;;);', /^the codec ran longer than 250 ms, several times in succession; it is quarantined until 20.*Z/],
+  ['return "x".repeat(2 ** 25)', /^the codec used more than 16 MB of memory, several times in succession; /],
+  ['return decodeUplink({ bytes })', /^the codec exceeded the stack: .*, several times in succession; /],
+] as const)('P-3: %s is quarantined in its organization after three payloads', async ([body, quarantined]) => {
+  const { decode } = await startPool()
+  const reasons: string[] = []
+  for (let byte = 0; byte < 4; byte++) {
+    const answer = await decode('a', body, byte)
+    if ('reason' in answer) reasons.push(answer.reason)
+  }
+  expect(reasons).toHaveLength(4)
+  expect(reasons.findIndex((reason) => reason.includes('quarantined'))).toBe(3)
+  expect(reasons[3]).toMatch(quarantined)
+  expect(await decode('b', body, 0)).toMatchObject({ reason: reasons[0] })
+})
+
 it('P-3: slow, endless and greedy codecs of one organization fail no payload of nine others', async () => {
   const { decode } = await startPool()
   const hostile = [
