@@ -50,23 +50,6 @@ function priorities(): readonly number[] {
 const NEIGHBOURS = 1000
 
 describe('P-3: evaluation in worker threads', () => {
-  it('ends an endless JavaScript codec in its worker, which decodes the next payload', async () => {
-    const { pool, lost } = await startPool({ limits: { timeLimitMs: 250 } })
-    const codec = {
-      kind: 'javascript',
-      source:
-        'function decodeUplink({ bytes, fPort }) { while (bytes[0] === 1); return { data: { fPort }, warnings: ["w"] } }',
-    } as const
-    const context = { receivedAt: 0n, uplink: { fPort: 3 } }
-    const endless = await pool.evaluate({ organizationId: 'a', codec, payload: Uint8Array.of(1), context })
-    const next = await pool.evaluate({ organizationId: 'a', codec, payload: Uint8Array.of(0), context })
-    expect([endless, next, lost]).toEqual([
-      { ok: false, reason: 'the codec ran longer than 250 ms' },
-      { ok: true, data: { fPort: 3 }, warnings: ['w'], size: expect.any(Number) },
-      [],
-    ])
-  })
-
   it('P-2: gives each expression the variables of its own envelope', async () => {
     const { pool } = await startPool()
     const sources = ['{"port": f_port, "rssi": has(metadata.rssi), "at": received_at}', LPP]

@@ -15,11 +15,22 @@ async function startPool() {
   const decode = async (organizationId: string, body: string, byte: number) =>
     await pool.evaluate({
       organizationId,
-      codec: { kind: 'javascript', source: `function decodeUplink({ bytes }) { ${body} }` },
+      codec: { kind: 'javascript', source: `function decodeUplink({ bytes, fPort }) { ${body} }` },
       payload: Uint8Array.of(byte),
+      context: { receivedAt: 0n, uplink: { fPort: 3 } },
     })
   return { decode, lost }
 }
+
+it('P-3: the worker ends a codec that does not end, and decodes the next payload', async () => {
+  const { decode, lost } = await startPool()
+  const endlessFor1 = 'while (bytes[0] === 1); return { data: { fPort }, warnings: ["w"] }'
+  expect([await decode('a', endlessFor1, 1), await decode('a', endlessFor1, 0), lost]).toEqual([
+    { ok: false, reason: 'the codec ran longer than 250 ms', exceeded: 'time' },
+    { ok: true, data: { fPort: 3 }, warnings: ['w'], size: expect.any(Number) },
+    [],
+  ])
+})
 
 /** Built-in functions of QuickJS that run long without calling its interrupt handler. */
 const UNINTERRUPTED = [
