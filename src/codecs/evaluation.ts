@@ -5,8 +5,14 @@ import type { Instant } from '../domain/instant.ts'
 /** The result of one evaluation. The reason is one line with the position in the source, suitable for a dead letter. */
 export type Evaluation =
   /** `size`: approximate bytes of the data and the warnings as JSON. */
-  | { readonly ok: true; readonly data: Decoded; readonly warnings?: readonly string[]; readonly size: number }
-  | { readonly ok: false; readonly reason: string }
+  { readonly ok: true; readonly data: Decoded; readonly warnings?: readonly string[]; readonly size: number } | Failure
+
+export interface Failure {
+  readonly ok: false
+  readonly reason: string
+  /** The limit that the evaluation exceeded, of those that it took long to reach: several such failures quarantine the codec. */
+  readonly exceeded?: 'time' | 'memory' | 'stack'
+}
 
 /** What a codec may use of an envelope besides the payload. */
 export interface EnvelopeContext {

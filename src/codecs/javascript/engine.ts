@@ -1,6 +1,6 @@
 import { sourceSizeError } from '../../domain/codecs/codec.ts'
 import { isJsonList, isJsonObject } from '../../domain/entities.ts'
-import { oneLine, type EnvelopeContext, type Evaluation } from '../evaluation.ts'
+import { oneLine, type EnvelopeContext, type Evaluation, type Failure } from '../evaluation.ts'
 import { Stopwatch } from '../pool/worker-protocol.ts'
 import { importError, NO_MODULES, withoutExports } from './module-syntax.ts'
 import { REPLY, STACK_SEPARATOR } from './prelude.ts'
@@ -20,9 +20,9 @@ export interface DecodeOptions {
   readonly normalize?: boolean
 }
 
-export type JavaScriptCheck = { readonly ok: true } | { readonly ok: false; readonly reason: string }
+export type JavaScriptCheck = { readonly ok: true } | Failure
 
-type Loaded = { readonly image: Image; readonly size: number } | { readonly reason: string; readonly size: number }
+type Loaded = { readonly image: Image; readonly size: number } | { readonly failure: Failure; readonly size: number }
 
 /**
  * Runs codecs in JavaScript (TS013-1.0.0) in the calling thread. Nothing that a call leaves behind is visible to a later call. Loaded
@@ -44,7 +44,7 @@ export class JavaScriptEngine {
   /** Decodes a payload. Without a context, the port is 0 and the time of receipt 1970. */
   decode(source: string, payload: Uint8Array, context?: EnvelopeContext, options: DecodeOptions = {}): Evaluation {
     const loaded = this.#load(source)
-    if ('reason' in loaded) return { ok: false, reason: loaded.reason }
+    if ('failure' in loaded) return loaded.failure
     const input: RunInput = {
       payload,
       fPort: context?.uplink?.fPort ?? 0,
@@ -52,7 +52,7 @@ export class JavaScriptEngine {
       normalize: options.normalize ?? true,
     }
     const result = this.#guard((sandbox) => sandbox.run(loaded.image, input))
-    if (typeof result === 'string') return { ok: false, reason: result }
+    if ('reason' in result) return result
     const { value, size, warnings } = result
     if (!isJsonList(value) && !isJsonObject(value)) return { ok: false, reason: 'the data is not an object or a list' }
     return warnings === undefined ? { ok: true, data: value, size } : { ok: true, data: value, warnings, size }
@@ -61,7 +61,7 @@ export class JavaScriptEngine {
   /** Loads a codec without running its function: checks its size, its syntax, what it does at the top level, and its function. */
   check(source: string): JavaScriptCheck {
     const loaded = this.#load(source)
-    return 'reason' in loaded ? { ok: false, reason: loaded.reason } : { ok: true }
+    return 'failure' in loaded ? loaded.failure : { ok: true }
   }
 
   #load(source: string): Loaded {
@@ -84,18 +84,18 @@ export class JavaScriptEngine {
 
   #loadFresh(source: string): Loaded {
     const tooLong = sourceSizeError({ kind: 'javascript', source })
-    if (tooLong !== undefined) return { reason: tooLong, size: source.length }
+    if (tooLong !== undefined) return { failure: { ok: false, reason: tooLong }, size: source.length }
     const first = this.#guard((sandbox) => sandbox.load(source))
-    const script = typeof first === 'string' && first.includes('SyntaxError: ') ? withoutExports(source) : undefined
+    const script = isSyntaxError(first) ? withoutExports(source) : undefined
     const result = script === undefined ? first : this.#guard((sandbox) => sandbox.load(script))
-    if (typeof result !== 'string')
+    if (!('reason' in result))
       return { image: result, size: source.length + result.heap.length + result.variables.length }
-    const reason = result.includes('SyntaxError: ') ? (importError(source) ?? result) : result
-    return { reason, size: source.length }
+    const imported = isSyntaxError(result) ? importError(source) : undefined
+    return { failure: imported === undefined ? result : { ok: false, reason: imported }, size: source.length }
   }
 
-  /** Runs a step in the sandbox; returns the reason if it fails. */
-  #guard<T extends object>(step: (sandbox: Sandbox) => T): T | string {
+  /** Runs a step in the sandbox; returns the failure if it fails. */
+  #guard<T extends object>(step: (sandbox: Sandbox) => T): T | Failure {
     this.#stopwatch = undefined
     this.#isOverTime = false
     const sandbox = (this.#sandbox ??= new Sandbox(() => this.#isOver()))
@@ -103,7 +103,7 @@ export class JavaScriptEngine {
       return step(sandbox)
     } catch (error) {
       if (!(error instanceof ProgramError)) sandbox.recover()
-      return this.#reasonOf(error)
+      return this.#failureOf(error)
     } finally {
       if (!sandbox.isReusable) this.#sandbox = undefined
     }
@@ -119,27 +119,41 @@ export class JavaScriptEngine {
     return this.#isOverTime
   }
 
-  #reasonOf(error: unknown): string {
-    if (this.#isOverTime) return `the codec ran longer than ${this.#timeLimitMs} ms`
+  #failureOf(error: unknown): Failure {
+    if (this.#isOverTime)
+      return { ok: false, reason: `the codec ran longer than ${this.#timeLimitMs} ms`, exceeded: 'time' }
     if (error instanceof RangeError) return STACK_EXCEEDED
     if (!(error instanceof ProgramError)) throw error
     const text = error.message.slice(1)
-    if (error.message.startsWith(REPLY.failure)) return oneLine(text)
-    return reasonOfException(text)
+    if (error.message.startsWith(REPLY.failure)) return { ok: false, reason: oneLine(text) }
+    return failureOfException(text)
   }
 }
 
-const STACK_EXCEEDED = 'the codec exceeded the stack: it calls functions too deeply, perhaps without end'
+const STACK_EXCEEDED = {
+  ok: false,
+  reason: 'the codec exceeded the stack: it calls functions too deeply, perhaps without end',
+  exceeded: 'stack',
+} as const
 
-/** Returns the reason for an exception: the limit that it means, or its position and text. */
-function reasonOfException(text: string): string {
+const MEMORY_EXCEEDED = {
+  ok: false,
+  reason: `the codec used more than ${MEMORY_LIMIT_MB} MB of memory`,
+  exceeded: 'memory',
+} as const
+
+function isSyntaxError(result: object): boolean {
+  return 'reason' in result && String(result.reason).includes('SyntaxError: ')
+}
+
+/** Returns what an exception means: a limit, or its position and text. */
+function failureOfException(text: string): Failure {
   const [message = '', stack = ''] = text.split(STACK_SEPARATOR)
-  if (message === '' || message === 'InternalError: out of memory')
-    return `the codec used more than ${MEMORY_LIMIT_MB} MB of memory`
+  if (message === '' || message === 'InternalError: out of memory') return MEMORY_EXCEEDED
   if (/^(?:InternalError: stack overflow|RangeError: Maximum call stack size exceeded)$/.test(message))
     return STACK_EXCEEDED
   const [, line, column] = /codec\.js:(\d+)(?::(\d+))?/.exec(stack) ?? []
   const position = line === undefined ? '' : `line ${line}${column === undefined ? '' : `, column ${column}`}: `
   const hint = /'require' is not defined/.test(message) ? `; ${NO_MODULES}` : ''
-  return oneLine(`${position}${message}${hint}`)
+  return { ok: false, reason: oneLine(`${position}${message}${hint}`) }
 }

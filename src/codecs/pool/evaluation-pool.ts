@@ -174,7 +174,7 @@ export class EvaluationPool implements AsyncDisposable {
         const task = job.tasks[index]
         if (task !== undefined) this.#settle(task, evaluation)
       }
-      this.#settleAll(this.#scheduler.finished(job, outcome.durations, Date.now()))
+      this.#settleAll(this.#scheduler.finished(job, outcome.durations, Date.now(), outcome.evaluations))
     } else if (!this.#closed) {
       const { index, failure } = outcome
       this.#options.onWorkerLost?.(failure)

@@ -1,6 +1,7 @@
 import type { Codec } from '../../domain/codecs/codec.ts'
 import { FairShare, type Load } from './fair-share.ts'
 import { FlowRegistry } from './flow-registry.ts'
+import type { Quarantine } from './expression-history.ts'
 import { sizeOf, type Flow, type Lane } from './flow.ts'
 import type { EnvelopeContext, Evaluation } from '../evaluation.ts'
 
@@ -87,8 +88,8 @@ export class EvaluationScheduler<T extends Task> {
   }
 
   #submit(flow: Flow<T>, task: T, now: number): TaskResult | undefined {
-    const quarantinedUntil = flow.history.quarantinedUntil(now)
-    if (quarantinedUntil !== undefined) return { ok: false, reason: quarantineReason(quarantinedUntil) }
+    const quarantine = flow.history.quarantine(now)
+    if (quarantine !== undefined) return { ok: false, reason: quarantineReason(quarantine) }
     // A suspect keeps its place: after a deferral it would be retried without end.
     if (!flow.hasRoom(this.#capacity, task) && !this.#suspects.has(task)) return { ok: false, deferred: true }
     flow.push(task)
@@ -118,11 +119,16 @@ export class EvaluationScheduler<T extends Task> {
   }
 
   /**
-   * Records the end of a job. `durations` has those of the evaluated tasks in ms; the other tasks are queued again. Returns the
-   * results of queued tasks that must no longer be evaluated.
+   * Records the end of a job. `durations` has those of the evaluated tasks in ms; the other tasks are queued again. Of `evaluations`
+   * only the exceeded limits matter. Returns the results of queued tasks that must no longer be evaluated.
    */
-  finished(job: Job<T>, durations: readonly number[], now: number): ReadonlyMap<T, TaskResult> {
-    this.#recordDurations(job, durations, now)
+  finished(
+    job: Job<T>,
+    durations: readonly number[],
+    now: number,
+    evaluations: readonly Evaluation[] = [],
+  ): ReadonlyMap<T, TaskResult> {
+    this.#recordDurations(job, durations, now, evaluations)
     this.#putBack(job, durations.length, job.tasks.length)
     return this.#review(job, now)
   }
@@ -138,7 +144,8 @@ export class EvaluationScheduler<T extends Task> {
     flow.charge(2 * this.#limits.timeLimitMs)
     const failed = this.#suspects.has(task)
     this.#putBack(job, index + 1, job.tasks.length)
-    if (failed) flow.history.recordFailure(now)
+    const reason = this.#failureReason(failure)
+    if (failed) flow.history.recordFailure(reason, now)
     else {
       this.#suspects.add(task)
       flow.history.recordLoss(now)
@@ -146,15 +153,22 @@ export class EvaluationScheduler<T extends Task> {
     }
     this.#putBack(job, 0, index)
     const results = this.#review(job, now)
-    if (failed) results.set(task, { ok: false, reason: this.#failureReason(failure) })
+    if (failed) results.set(task, { ok: false, reason })
     return results
   }
 
-  #recordDurations({ flows }: Job<T>, durations: readonly number[], now: number): void {
+  #recordDurations(
+    { flows }: Job<T>,
+    durations: readonly number[],
+    now: number,
+    evaluations: readonly Evaluation[],
+  ): void {
     for (let index = 0; index < durations.length; index++) {
-      const [flow, ms] = [flows[index], durations[index]]
+      const [flow, ms, evaluation] = [flows[index], durations[index], evaluations[index]]
       if (flow === undefined || ms === undefined) return
-      flow.history.recordDuration(ms, now)
+      if (evaluation?.ok === false && evaluation.exceeded !== undefined)
+        flow.history.recordFailure(evaluation.reason, now, ms)
+      else flow.history.recordDuration(ms, now)
       flow.charge(ms)
     }
   }
@@ -175,7 +189,7 @@ export class EvaluationScheduler<T extends Task> {
       if (flow === last) continue
       last = flow
       flow.update(now)
-      if (flow.history.quarantinedUntil(now) !== undefined || !flow.hasRoom(this.#capacity))
+      if (flow.history.quarantine(now) !== undefined || !flow.hasRoom(this.#capacity))
         this.#resubmit(flow, now, results)
     }
     return results
@@ -200,9 +214,11 @@ export class EvaluationScheduler<T extends Task> {
   }
 }
 
-function quarantineReason(until: number): string {
+/** Returns the reason of the last failure without its advice, and the end of the quarantine. */
+function quarantineReason({ until, reason }: Quarantine): string {
+  const [cause] = reason.split('; ')
   return (
-    `the expression was stopped repeatedly and is quarantined until ${new Date(until).toISOString()}; ` +
-    'simplify it: a changed expression is evaluated immediately'
+    `${cause}, several times in succession; it is quarantined until ${new Date(until).toISOString()}: ` +
+    'simplify it; after a change it runs immediately'
   )
 }

@@ -5,6 +5,13 @@ export type HistoryLimits = Readonly<
 /** The expected duration of an expression that was not evaluated yet. */
 const INITIAL_MS = 0.1
 
+/** The time until which an expression does not run, and the failure that caused it. */
+export interface Quarantine {
+  /** In ms since 1970. */
+  readonly until: number
+  readonly reason: string
+}
+
 /** Durations and failures of one expression of one organization. */
 export class ExpressionHistory {
   readonly #limits: HistoryLimits
@@ -13,7 +20,7 @@ export class ExpressionHistory {
   #expectedMs = INITIAL_MS
   #slowUntil = 0
   #failures = 0
-  #quarantinedUntil = 0
+  #quarantine: Quarantine = { until: 0, reason: '' }
 
   constructor(limits: HistoryLimits) {
     this.#limits = limits
@@ -32,9 +39,9 @@ export class ExpressionHistory {
     return !this.#isNew && this.#slowUntil <= now
   }
 
-  /** Returns the end of the quarantine; undefined if the expression is allowed to run. */
-  quarantinedUntil(now: number): number | undefined {
-    return this.#quarantinedUntil > now ? this.#quarantinedUntil : undefined
+  /** Returns the quarantine; undefined if the expression is allowed to run. */
+  quarantine(now: number): Quarantine | undefined {
+    return this.#quarantine.until > now ? this.#quarantine : undefined
   }
 
   recordDuration(ms: number, now: number): void {
@@ -45,17 +52,23 @@ export class ExpressionHistory {
 
   /** Records that a worker was lost during an evaluation, possibly because the machine was stalled. */
   recordLoss(now: number): void {
-    const { timeLimitMs } = this.#limits
-    this.#setDuration(timeLimitMs)
-    this.#addSlowTime(timeLimitMs, now)
+    this.#recordSlow(this.#limits.timeLimitMs, now)
   }
 
-  /** Records a failure on one payload. Enough consecutive failures quarantine the expression, and after a quarantine a single one. */
-  recordFailure(now: number): void {
+  /**
+   * Records that a payload exceeded a limit, after `ms`. Enough consecutive failures quarantine the expression, and after a quarantine
+   * a single one.
+   */
+  recordFailure(reason: string, now: number, ms = this.#limits.timeLimitMs): void {
     const { failuresToQuarantine, quarantineMs } = this.#limits
-    this.recordLoss(now)
+    this.#recordSlow(ms, now)
     this.#failures += 1
-    if (this.#failures >= failuresToQuarantine) this.#quarantinedUntil = now + quarantineMs
+    if (this.#failures >= failuresToQuarantine) this.#quarantine = { until: now + quarantineMs, reason }
+  }
+
+  #recordSlow(ms: number, now: number): void {
+    this.#setDuration(ms)
+    this.#addSlowTime(ms, now)
   }
 
   #setDuration(ms: number): void {
