@@ -150,6 +150,7 @@ describe('P-3: the scheduler, after the loss of a worker,', () => {
       const job = scheduler.next('quick') ?? next('background')
       scheduler.finished(job, [1], NOW, answers.slice(index % 3, (index % 3) + 1))
     }
+    expect(scheduler.submit(task('b', 'bad'), NOW)).toBeUndefined()
   })
 
   it('accepts a changed expression, and the same one in another organization', () => {
