@@ -30,11 +30,12 @@ interface Store {
   device: EndDevice | null | Error
   organization: Organization | null | Error
   profile: ProfileCodec | null | Error
+  onProfileRead: () => void
 }
 
 /** Creates a directory on a store with scripted results; a result that is an Error is thrown. */
 function scene() {
-  const store: Store = { device: DEVICE, organization: ORGANIZATION, profile: null }
+  const store: Store = { device: DEVICE, organization: ORGANIZATION, profile: null, onProfileRead: () => {} }
   let now = 0
   const queries: string[] = []
   const answer = async <T>(ids: readonly string[], value: T | null | Error): Promise<ReadonlyMap<string, T>> => {
@@ -45,7 +46,12 @@ function scene() {
   const directory = new DeviceDirectory({
     endDevices: { getMany: (ids) => answer(ids, store.device) },
     organizations: { getMany: (ids) => answer(ids, store.organization) },
-    profiles: { getCodecs: (ids) => answer(ids, store.profile) },
+    profiles: {
+      getCodecs(ids) {
+        store.onProfileRead()
+        return answer(ids, store.profile)
+      },
+    },
     cdcAvailable: () => false,
     now: () => now,
     retryDelaysMs: { first: 1, longest: 2 },
@@ -102,6 +108,17 @@ describe('the codec of a profile', () => {
     store.profile = { ...profile, source: 'changed' }
     advance(1000)
     expect(await lookUp()).toEqual({ ...found, codec: { ...codec, source: 'changed' } })
+  })
+
+  it('is that of the new profile if the device changed and the old profile was deleted between the reads of both', async () => {
+    const { lookUp, store, queries } = scene()
+    store.device = { ...DEVICE, payloadConversion: '', profileId: 'old' }
+    store.onProfileRead = () => {
+      store.onProfileRead = () => (store.profile = profile)
+      store.device = { ...DEVICE, payloadConversion: '', profileId: 'new' }
+    }
+    expect(await lookUp()).toMatchObject({ codec: { kind: 'javascript' }, profile: { id: 'new' } })
+    expect(queries).toEqual(['device', 'organization', 'old', 'device', 'new'])
   })
 
   it('is not read for a device with an expression, which takes precedence', async () => {

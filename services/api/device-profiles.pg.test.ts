@@ -122,6 +122,31 @@ describe('W-3 device profiles', () => {
     ['many samples', { samples: Array.from({ length: 201 }, () => ({})) }, 'samples has 201 items, at most 200'],
     ['large samples', { samples: [{ payload: new Uint8Array(50_000) }] }, 'samples is too long: 100'],
     ['a field without path', { fields: [{ unit: 'V' }] }, 'fields[0].path is required'],
+    [
+      'a sample that is received outside the storable years',
+      { samples: [{}, { receivedAt: { seconds: 1_000_000_000_000n } }] },
+      'samples[1].received_at is outside the years 1900 to 2299',
+    ],
+    [
+      'a sample whose receive time is not a date',
+      { samples: [{ receivedAt: { seconds: 10n ** 15n } }] },
+      'samples[0].received_at is outside the years 1900 to 2299',
+    ],
+    [
+      'a sample with a reading without a value',
+      { samples: [{ expected: { case: 'readings', value: { values: [{ kind: { case: undefined } }] } } }] },
+      'samples[0].readings',
+    ],
+    [
+      'two fields with one path',
+      { fields: [{ path: 'a.b' }, { path: 'c' }, { path: 'a.b' }] },
+      'fields[2].path "a.b" is',
+    ],
+    [
+      'a field with an empty name in its path',
+      { fields: [{ path: 'a..b' }] },
+      'fields[0].path "a..b" has an empty name',
+    ],
     ['large fields', { fields: Array.from({ length: 100 }, () => ({ path: 'x'.repeat(200) })) }, 'fields is too long'],
   ])('A-4 rejects %s', async (_, request, message) => {
     const [code, details] = await outcome(newProfile(request))
