@@ -104,7 +104,7 @@ describe('the codec of a profile', () => {
     const codec = { kind: 'javascript', source: profile.source }
     const found = { ...known, codec, profile: { id: 'profile', name: 'Model' } }
     expect(await Promise.all([lookUp(), lookUp()])).toEqual([found, found])
-    expect(queries).toEqual(['device', 'organization', 'profile', 'device', 'organization', 'profile'])
+    expect(queries).toEqual(['device', 'organization', 'profile', 'device', 'device', 'organization', 'profile'])
     store.profile = { ...profile, source: 'changed' }
     advance(1000)
     expect(await lookUp()).toEqual({ ...found, codec: { ...codec, source: 'changed' } })

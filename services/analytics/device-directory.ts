@@ -23,6 +23,8 @@ export type DeviceLookup =
   /** The organization of the device is deleted or missing. */
   | { readonly kind: 'unknown_organization'; readonly organizationId: string }
 
+type FoundDevice = DeviceLookup | { readonly kind: 'missing_profile'; readonly organizationId: string }
+
 export interface DeviceDirectoryParts {
   readonly endDevices: Pick<EndDeviceRepository, 'getMany'>
   readonly organizations: Pick<OrganizationRepository, 'getMany'>
@@ -105,13 +107,31 @@ export class DeviceDirectory implements ChangeListener {
    * envelope. Rejects when the signal aborts, and with any other error of the store.
    */
   lookUp(deviceId: string, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup> {
+    const found = this.#read(deviceId, signal)
+    if (found instanceof Promise) return found.then((read) => this.#confirm(deviceId, read, signal))
+    return this.#confirm(deviceId, found, signal)
+  }
+
+  /**
+   * Reads a device again whose profile is missing: a profile is deleted only after its devices have changed, so the device was read
+   * before it changed.
+   */
+  #confirm(deviceId: string, found: FoundDevice, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup> {
+    if (found.kind !== 'missing_profile') return found
+    this.#devices.invalidate(deviceId)
+    return Promise.resolve(this.#read(deviceId, signal)).then((again) =>
+      again.kind === 'missing_profile' ? { ...again, kind: 'known', codec: null } : again,
+    )
+  }
+
+  #read(deviceId: string, signal: AbortSignal): FoundDevice | Promise<FoundDevice> {
     const device = this.#devices.get(deviceId, () => this.#deviceLoader.load(deviceId, signal))
     return device instanceof Promise
       ? device.then((found) => this.#withOrganization(found, signal))
       : this.#withOrganization(device, signal)
   }
 
-  #withOrganization(device: KnownDevice | null, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup> {
+  #withOrganization(device: KnownDevice | null, signal: AbortSignal): FoundDevice | Promise<FoundDevice> {
     if (device === null) return { kind: 'unknown_device' }
     const { organizationId } = device
     const exists = this.#organizations.get(
@@ -123,7 +143,7 @@ export class DeviceDirectory implements ChangeListener {
       : this.#withProfile(device, exists, signal)
   }
 
-  #withProfile(device: KnownDevice, exists: boolean, signal: AbortSignal): DeviceLookup | Promise<DeviceLookup> {
+  #withProfile(device: KnownDevice, exists: boolean, signal: AbortSignal): FoundDevice | Promise<FoundDevice> {
     const { organizationId, codec, profileId } = device
     if (!exists) return { kind: 'unknown_organization', organizationId }
     if (profileId === '') return { kind: 'known', organizationId, codec }
@@ -149,8 +169,8 @@ function knownDevice({ organizationId, payloadConversion, profileId }: EndDevice
   return { organizationId, codec: { kind: 'cel', source: payloadConversion }, profileId: '' }
 }
 
-function lookupOf({ organizationId, profileId }: KnownDevice, found: ProfileCodec | null): DeviceLookup {
-  if (found === null) return { kind: 'known', organizationId, codec: null }
+function lookupOf({ organizationId, profileId }: KnownDevice, found: ProfileCodec | null): FoundDevice {
+  if (found === null) return { kind: 'missing_profile', organizationId }
   const { kind, source, profileName } = found
   return { kind: 'known', organizationId, codec: { kind, source }, profile: { id: profileId, name: profileName } }
 }
