@@ -1,10 +1,10 @@
-import { create, fromJson, toJson } from '@bufbuild/protobuf'
-import { ListValueSchema } from '@bufbuild/protobuf/wkt'
+import { create, fromJson, toJson, type JsonValue as ProtoJsonValue } from '@bufbuild/protobuf'
+import { ListValueSchema, type ListValue } from '@bufbuild/protobuf/wkt'
 import type { Codec, CodecKind } from '../domain/codecs/codec.ts'
 import type { DeviceProfile, ProfileExpectation, ProfileSample } from '../domain/codecs/device-profile.ts'
 import type { Uplink } from '../domain/entities.ts'
-import { MappingError } from '../domain/errors.ts'
-import { fromRfc3339, toRfc3339 } from '../domain/instant.ts'
+import { MappingError, messageOf } from '../domain/errors.ts'
+import { fromRfc3339, isStorable, STORABLE_YEARS, toRfc3339 } from '../domain/instant.ts'
 import {
   CodecKind as ProtoCodecKind,
   DeviceProfileSchema,
@@ -14,7 +14,7 @@ import {
   type Sample as ProtoSample,
 } from './gen/ponix/device_profile/v1/device_profile_pb.ts'
 import { protoJson } from './envelope.ts'
-import { decodeMessage, instantFromTimestamp, timestampFromInstant } from './timestamp.ts'
+import { decodeMessage, optionalInstant, timestampFromInstant } from './timestamp.ts'
 
 export const CODEC_KIND = {
   cel: ProtoCodecKind.CEL,
@@ -81,14 +81,18 @@ function expectationToProto(expected: ProfileExpectation): ProtoSample['expected
   return { case: 'readings', value: fromJson(ListValueSchema, values ?? []) }
 }
 
-export function sampleFromProto(sample: ProtoSample): ProfileSample {
-  const { name, payload, receivedAt } = sample
-  const expected = expectationFromProto(sample.expected)
+/** Converts the sample at an index of a list. Throws a MappingError that names a field that cannot be stored. */
+export function sampleFromProto(sample: ProtoSample, index: number): ProfileSample {
+  const { name, payload } = sample
+  const receivedAt = optionalInstant(sample.receivedAt)
+  if (receivedAt !== null && !isStorable(receivedAt))
+    throw new MappingError(`samples[${index}].received_at is outside the years ${STORABLE_YEARS}`)
+  const expected = expectationFromProto(sample.expected, `samples[${index}]`)
   return {
     name,
     payload: Buffer.from(payload).toString('hex'),
     ...uplinkFromProto(sample),
-    ...(receivedAt === undefined ? {} : { receivedAt: toRfc3339(instantFromTimestamp(receivedAt)) }),
+    ...(receivedAt === null ? {} : { receivedAt: toRfc3339(receivedAt) }),
     ...(expected === undefined ? {} : { expected }),
   }
 }
@@ -102,17 +106,24 @@ export function uplinkFromProto({ fPort, fCnt, metadata }: Pick<ProtoSample, 'fP
   }
 }
 
-function expectationFromProto(expected: ProtoSample['expected']): ProfileExpectation | undefined {
+function expectationFromProto(expected: ProtoSample['expected'], field: string): ProfileExpectation | undefined {
   switch (expected.case) {
     case 'error':
       return { error: expected.value }
     case 'data':
       return { data: expected.value }
-    case 'readings': {
-      const readings = toJson(ListValueSchema, expected.value)
-      return { readings: Array.isArray(readings) ? readings : [] }
-    }
+    case 'readings':
+      return { readings: listFromProto(expected.value, `${field}.readings`) }
     case undefined:
       return undefined
+  }
+}
+
+function listFromProto(list: ListValue, field: string): ProtoJsonValue[] {
+  try {
+    const values = toJson(ListValueSchema, list)
+    return Array.isArray(values) ? values : []
+  } catch (error) {
+    throw new MappingError(`${field}: ${messageOf(error)}`, { cause: error })
   }
 }

@@ -170,10 +170,15 @@ function checkedSamples(samples: readonly ProfileSample[]): readonly ProfileSamp
 
 function checkedFields(fields: readonly ProfileField[]): readonly ProfileField[] {
   checkSize('fields', fields, LIMITS.profileFields, LIMITS.profileFieldsBytes)
+  const paths = new Set<string>()
   for (const [index, { path, unit, name }] of fields.entries()) {
     requiredText(`fields[${index}].path`, path, LIMITS.name)
     optionalText(`fields[${index}].unit`, unit, LIMITS.name)
     optionalText(`fields[${index}].name`, name, LIMITS.name)
+    if (path.split('.').includes(''))
+      throw invalid(`fields[${index}].path "${path}" has an empty name between its dots`)
+    if (paths.has(path)) throw invalid(`fields[${index}].path "${path}" is also that of another field`)
+    paths.add(path)
   }
   return fields
 }
