@@ -76,6 +76,19 @@ describe('the CSV export', () => {
     ])
   })
 
+  test('has a column for the warnings of the codec on request, empty without warnings', async () => {
+    const other = await telemetry.createDevice()
+    await telemetry.write(deviceId, [{ n: 0 }], { warnings: ['wet', 'a "low" battery'] })
+    await telemetry.write(other, [{ n: 1 }])
+    const times = '2026-01-02T03:04:05.000000Z'
+    expect(await csvText(`?field=n&warnings=true&end_device_id=${deviceId}`)).toBe(
+      `end_device_id,occurred_at,n,warnings\r\n${deviceId},${times},0,"[""wet"",""a \\""low\\"" battery""]"\r\n`,
+    )
+    expect(await csvText(`?field=n&uplink=true&warnings=true&end_device_id=${other}`)).toBe(
+      `end_device_id,occurred_at,n,f_port,f_cnt,metadata,warnings\r\n${other},${times},1,,,,\r\n`,
+    )
+  })
+
   test('A-7 never contains envelopes of another organization', async () => {
     await telemetry.write(deviceId, [{ n: 1 }])
     const other = await telemetry.csv(`${await telemetry.createOrganization()}/envelopes.csv?end_device_id=${deviceId}`)
@@ -87,6 +100,7 @@ describe('the CSV export', () => {
     ['%20/envelopes.csv', 400, 'organization_id is required and must not be blank\n'],
     ['org/envelopes.csv?limit=x', 400, 'limit must be a whole number from 1 to 1000000000, not "x"\n'],
     ['org/envelopes.csv?uplink=1', 400, 'uplink must be true or false, not "1"\n'],
+    ['org/envelopes.csv?warnings=yes', 400, 'warnings must be true or false, not "yes"\n'],
     ['org/envelopes.csv?field=', 400, 'field is required and must not be blank\n'],
     ['org/envelopes.csv?from=2026-01-02T03:04:05Z&to=2026-01-01T03:04:05Z', 400, 'to must be later than from'],
   ])('answers %s with status %i and one line', async (path, status, line) => {

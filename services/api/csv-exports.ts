@@ -3,9 +3,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { status as Status } from '@grpc/grpc-js'
 import { DomainError } from '../../src/domain/errors.ts'
 import { toRfc3339 } from '../../src/domain/instant.ts'
-import type { TelemetryExportInput, TelemetryService } from '../../src/domain/telemetry-service.ts'
+import type { TelemetryService } from '../../src/domain/telemetry-service.ts'
 import { valueAt, type StoredEnvelope } from '../../src/domain/telemetry.ts'
-import { csvRequest, csvUrl, csvLine } from './csv.ts'
+import { csvRequest, csvUrl, csvLine, type CsvRequest } from './csv.ts'
 import type { Observer } from './observer.ts'
 import { statusOf } from './route.ts'
 
@@ -29,6 +29,9 @@ const HTTP_STATUS: ReadonlyMap<Status, number> = new Map([
   [Status.FAILED_PRECONDITION, 505],
   [Status.UNAVAILABLE, 503],
 ])
+
+/** The parts of a request that determine the columns. */
+type ColumnRequest = Pick<CsvRequest, 'fieldPaths' | 'withUplink' | 'withWarnings'>
 
 /** Streams envelopes as CSV over HTTP with back-pressure: only one batch is in memory. */
 export class CsvExports {
@@ -94,10 +97,10 @@ export class CsvExports {
   async #send(
     response: ServerResponse,
     batches: AsyncGenerator<readonly StoredEnvelope[], void, undefined>,
-    { fieldPaths, withUplink }: Pick<TelemetryExportInput, 'fieldPaths' | 'withUplink'>,
+    request: ColumnRequest,
     signal: AbortSignal,
   ): Promise<void> {
-    const paths = [...new Set(fieldPaths)]
+    const paths = [...new Set(request.fieldPaths)]
     try {
       const first = await batches.next()
       response.setTimeout(this.#options.idleMs ?? 60_000, () => response.destroy())
@@ -107,10 +110,11 @@ export class CsvExports {
         'cache-control': 'no-store',
       })
       const columns = paths.length === 0 ? ['data'] : paths
-      const uplink = withUplink ? ['f_port', 'f_cnt', 'metadata'] : []
-      response.write(csvLine(['end_device_id', 'occurred_at', ...columns, ...uplink]))
+      const uplink = request.withUplink ? ['f_port', 'f_cnt', 'metadata'] : []
+      const warnings = request.withWarnings ? ['warnings'] : []
+      response.write(csvLine(['end_device_id', 'occurred_at', ...columns, ...uplink, ...warnings]))
       for (let next = first; next.done !== true; next = await batches.next()) {
-        const text = next.value.map((stored) => lineOf(stored, paths, withUplink)).join('')
+        const text = next.value.map((stored) => lineOf(stored, paths, request)).join('')
         if (!response.write(text)) await once(response, 'drain', { signal })
       }
       response.end()
@@ -135,11 +139,12 @@ function assertChunks({ httpVersion }: IncomingMessage): void {
   )
 }
 
-function lineOf({ envelope }: StoredEnvelope, paths: readonly string[], withUplink: boolean): string {
-  const { endDeviceId, occurredAt, data, uplink } = envelope
+function lineOf({ envelope }: StoredEnvelope, paths: readonly string[], request: ColumnRequest): string {
+  const { endDeviceId, occurredAt, data, uplink, warnings } = envelope
   const values = paths.length === 0 ? [data] : paths.map((path) => valueAt(data, path))
-  const uplinkValues = withUplink ? [uplink?.fPort, uplink?.fCnt, uplink?.metadata] : []
-  return csvLine([endDeviceId, toRfc3339(occurredAt), ...values, ...uplinkValues])
+  const uplinkValues = request.withUplink ? [uplink?.fPort, uplink?.fCnt, uplink?.metadata] : []
+  const warningValues = request.withWarnings ? [warnings] : []
+  return csvLine([endDeviceId, toRfc3339(occurredAt), ...values, ...uplinkValues, ...warningValues])
 }
 
 /** Answers with a status and one line; within a file, closes the connection, so that the client detects a truncated file. */

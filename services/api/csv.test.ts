@@ -18,6 +18,7 @@ describe('parsing of the URL of a CSV export', () => {
       to: BigInt(Date.UTC(2026, 0, 2, 3, 4, 5)) * 1000n + 1n,
       fieldPaths: ['a', 'b.c'],
       withUplink: false,
+      withWarnings: false,
       limit: 7,
     })
   })
@@ -30,6 +31,7 @@ describe('parsing of the URL of a CSV export', () => {
       to: null,
       fieldPaths: [],
       withUplink: false,
+      withWarnings: false,
       limit: null,
     }
     expect(parsed('/v1/organizations/org/envelopes.csv')).toEqual(everything)
@@ -50,7 +52,7 @@ describe('parsing of the URL of a CSV export', () => {
   test.each([
     [
       'form=1',
-      '"form" is not a parameter of this address; the parameters are end_device_id, from, to, field, uplink, limit',
+      '"form" is not a parameter of this address; the parameters are end_device_id, from, to, field, uplink, warnings, limit',
     ],
     ['from=yesterday', 'from must be a time such as 2026-01-02T03:04:05Z, not "yesterday"'],
     ['from=2026-01-02', 'from must be a time such as 2026-01-02T03:04:05Z, not "2026-01-02"'],

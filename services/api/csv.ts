@@ -4,7 +4,7 @@ import { fromRfc3339, type Instant } from '../../src/domain/instant.ts'
 import type { TelemetryExportInput } from '../../src/domain/telemetry-service.ts'
 
 const PATH = /^\/v1\/organizations\/([^/]*)\/envelopes\.csv$/
-const KNOWN = ['end_device_id', 'from', 'to', 'field', 'uplink', 'limit']
+const KNOWN = ['end_device_id', 'from', 'to', 'field', 'uplink', 'warnings', 'limit']
 const BASE = 'http://localhost'
 const MAX_LIMIT = 1e9
 
@@ -16,8 +16,13 @@ export function csvUrl(requestUrl: string | undefined): URL | null {
   return PATH.test(url.pathname) ? url : null
 }
 
+export interface CsvRequest extends TelemetryExportInput {
+  /** Whether there is a column for the warnings of the codec. */
+  readonly withWarnings: boolean
+}
+
 /** Parses the export that such a URL requests. Throws `invalid_argument` with the name of the parameter. */
-export function csvRequest(url: URL): TelemetryExportInput {
+export function csvRequest(url: URL): CsvRequest {
   const { searchParams } = url
   const unknown = [...searchParams.keys()].find((name) => !KNOWN.includes(name))
   if (unknown !== undefined) {
@@ -30,6 +35,7 @@ export function csvRequest(url: URL): TelemetryExportInput {
     to: time(searchParams, 'to'),
     fieldPaths: searchParams.getAll('field'),
     withUplink: flag(searchParams, 'uplink'),
+    withWarnings: flag(searchParams, 'warnings'),
     limit: limit(searchParams),
   }
 }
