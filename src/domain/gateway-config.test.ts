@@ -17,6 +17,8 @@ const gateway = (gatewayConfig: JsonObject): Gateway => ({
 
 const CERT = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'
 const KEY = '-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----\n'
+/** A byte more than a string of MQTT can have. */
+const LONG = 'ä'.repeat(32_768)
 const TLS = { broker_url: 'mqtts://b', cert: CERT, key: KEY }
 
 describe('the config of a gateway', () => {
@@ -47,6 +49,25 @@ describe('the config of a gateway', () => {
       )
     },
   )
+
+  it.each([
+    [{ host: 'b', username: LONG }, 'username: expected at most 65,535 bytes'],
+    [{ host: 'b', username: 'u', password: LONG }, 'password: expected at most 65,535 bytes'],
+    [{ broker_url: `mqtt://${LONG}@b` }, 'broker_url: expected a user and a password of at most 65,535 bytes'],
+    [{ broker_url: `mqtt://u:${LONG}@b` }, 'broker_url: expected a user and a password of at most 65,535 bytes'],
+    [{ broker_url: 'mqtt://u%zz@b' }, 'broker_url: expected a user and a password that'],
+    [{ broker_url: 'mqtt://u%00@b' }, 'broker_url: expected a user and a password that'],
+    [{ host: 'b', topic: LONG }, 'topic: expected an MQTT topic filter'],
+    [{ host: 'h'.repeat(254) }, 'host: expected at most 253 characters'],
+    [{ broker_url: `mqtts://${'h'.repeat(254)}:8883` }, 'broker_url: expected a host of at most 253 characters'],
+  ])('G-9 rejects a stored %.40j, which no broker accepts', (config, message) => {
+    expect(() => gatewayBrokerConfig('mqtt', gateway(config))).toThrow(
+      expect.objectContaining({
+        name: 'GatewayConfigError',
+        message: expect.stringMatching(new RegExp(`^gateway_config: ${message}`)),
+      }),
+    )
+  })
 
   it('W-7 has a client certificate, and retained messages only if they are wanted', () => {
     const config = { ...TLS, retained: true }
@@ -82,6 +103,7 @@ describe('the check of a config before it is stored', () => {
     ['emqx', {}],
     ['ChirpStack', { host: 'b', port: 8883, application_id: '17c82e96-be03-4f38-aef3-f83d48582d97' }],
     ['ttn', { broker_url: 'mqtts://eu1.cloud.thethings.network:8883', application_id: 'app1@ttn' }],
+    ['mqtt', { host: 'b', username: LONG.slice(1) + 'a', password: LONG.slice(1) + 'a' }],
     ['print', { site: 'roof', anything: [1] }],
   ])('G-16 accepts a gateway of type %s with %j', (gatewayType, gatewayConfig) => {
     expect(() => checkGatewayConfig({ organizationId: 'o1', gatewayType, gatewayConfig })).not.toThrow()
@@ -115,6 +137,10 @@ describe('the check of a config before it is stored', () => {
     ['mqtt', { ...TLS, broker_url: 'mqtt://b' }, 'gateway_config: expected a "broker_url" with mqtts://'],
     ['chirpstack', { host: 'b', cert: CERT, key: KEY }, 'gateway_config: expected a "broker_url" with mqtts://'],
     ['mqtt', { host: 'b', password: 'p' }, 'gateway_config: expected a "username" for "password"'],
+    ['ttn', { host: 'b', username: LONG }, 'gateway_config: username: expected at most 65,535 bytes'],
+    ['mqtt', { host: 'b', username: 'u', password: LONG }, 'gateway_config: password: expected at most 65,535 bytes'],
+    ['mqtt', { host: 'b', topic: `o1/${LONG}` }, 'gateway_config: topic: expected an MQTT topic filter'],
+    ['mqtt', { host: 'h'.repeat(254) }, 'gateway_config: host: expected at most 253 characters'],
     ['mqtt', { host: 'b', retained: 1 }, 'gateway_config: retained: '],
     ['ttn', { host: 'b', retained: true }, 'retained: unknown key; expected one of'],
   ])('G-16 rejects a gateway of type %s with %.60j', (gatewayType, gatewayConfig, message) => {
