@@ -12,6 +12,28 @@ const MAX_PORT = 65_535
 /** A level of a topic without wildcards. */
 const LEVEL = /^[^+#\0/]+$/
 
+/** The longest string of MQTT, in bytes of UTF-8 (MQTT 3.1.1, 1.5.3), and the longest name of DNS. */
+const MAX_MQTT_BYTES = 65_535
+const MAX_HOST_LENGTH = 253
+
+function fitsMqtt(text: string): boolean {
+  return Buffer.byteLength(text) <= MAX_MQTT_BYTES
+}
+
+function credential() {
+  return z.string().refine(fitsMqtt, { error: 'expected at most 65,535 bytes (UTF-8)' }).optional()
+}
+
+/** Returns the user and the password of a URL; undefined if they are not percent-encoded. */
+function urlCredentials(url: string): readonly [username: string, password: string] | undefined {
+  const { username, password } = new URL(url)
+  try {
+    return [decodeURIComponent(username), decodeURIComponent(password)]
+  } catch {
+    return undefined
+  }
+}
+
 /** Text in PEM (RFC 7468) with a block whose label ends in `label`; whether it can be used shows the first connection. */
 function pem(label: string) {
   const block = new RegExp(`-----BEGIN [A-Z ]*${label}-----[^]+-----END [A-Z ]*${label}-----`)
@@ -25,16 +47,26 @@ const broker = {
       error: 'expected mqtt://host:port or mqtts://host:port',
       abort: true,
     })
+    .refine((url) => new URL(url).hostname.length <= MAX_HOST_LENGTH, {
+      error: `expected a host of at most ${MAX_HOST_LENGTH} characters`,
+    })
+    .refine((url) => urlCredentials(url)?.[0].includes('\0') === false, {
+      error: 'expected a user and a password that are percent-encoded, and no NUL character in the user',
+    })
+    .refine((url) => urlCredentials(url)?.every(fitsMqtt) !== false, {
+      error: 'expected a user and a password of at most 65,535 bytes (UTF-8)',
+    })
     .optional(),
   host: z
     .string()
+    .max(MAX_HOST_LENGTH, { error: `expected at most ${MAX_HOST_LENGTH} characters` })
     .refine((host) => URL.canParse(`mqtt://${bracketed(host)}:1`) && !/[/@?#]/.test(host), {
       error: 'expected a host name or an IP address, without scheme and port',
     })
     .optional(),
   port: z.int().min(1).max(MAX_PORT).optional(),
-  username: z.string().optional(),
-  password: z.string().optional(),
+  username: credential(),
+  password: credential(),
   ca: pem('CERTIFICATE').optional(),
   cert: pem('CERTIFICATE').optional(),
   key: pem('PRIVATE KEY').optional(),
