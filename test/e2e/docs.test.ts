@@ -20,12 +20,13 @@ import {
 } from '../rig/documents/document-commands.ts'
 import { isOnPath, publish, request } from '../rig/documents/installed-programs.ts'
 import { startWithOtherServers } from '../rig/documents/other-servers.ts'
+import { startSeveralInstances } from '../rig/documents/several-instances.ts'
 
 const ROWS = { timeout: 60_000, interval: 200 }
 const run = promisify(execFile)
 
 const { pipeline: documents } = await readDocuments(projectRoot)
-const serversPage = documents.find(({ path }) => path === 'docs/servers.md')?.text ?? ''
+const page = (path: string): string => documents.find((document) => document.path === path)?.text ?? ''
 const commands = [...new Set(documents.flatMap(commandsIn).map(({ text }) => text))]
 
 /** The commands that the test does not run, and the reason. */
@@ -48,7 +49,8 @@ const NOT_HERE: Exceptions = [
   [/^ponix-cdc (resnapshot|forget)$/, 'changes the slot; administration.pg.test.ts and recovery.pg.test.ts run it'],
   [/^npx ponix-codec (run|test) /, 'needs no servers; decoders-page.test.ts of services/codec runs it'],
   [/^npx ponix-codec (push|pull) /, 'needs the api only; profiles.pg.test.ts of services/codec runs it'],
-  [/^(ponix-analytics dead-letters|curl -f)$/, 'names a group of commands or an option'],
+  [/^(ponix-analytics (dead-letters|redecode)|curl -f)$/, 'names a group of commands or an option'],
+  [/^npx ponix-orchestrator down$/, 'supervisor-docs.test.ts runs it'],
   [/^apt install /, 'changes the machine'],
   [/^docker run /, 'needs Docker and its images'],
 ]
@@ -252,11 +254,12 @@ describe('commands of the documents of the pipeline', () => {
     [/^curl .*\/envelopes\.csv/, downloadsCsv],
     [/^curl .*avg\(data\./, showsAverage],
     [/^curl \S+\/metrics$/, showsMetrics],
-    [/^PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, runWithServers],
+    [/^(PONIX_POSTGRES_PORT=\S+ )?PONIX_NATS_URL=\S+ npx ponix-analytics dead-letters /, runWithServers],
     [/^PONIX_POSTGRES_PORT=\S+ \S+ \S+ npx ponix-analytics (purge|redecode) /, runWithServers],
     [/^PONIX_POSTGRES_PORT=\S+ \S+ npx ponix-cdc status$/, runWithServers],
     [/^PONIX_POSTGRES_PORT=\S+ npx ponix-cdc resnapshot$/, runWithServers],
-    [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, (command) => startWithOtherServers(command, serversPage)],
+    [/^PONIX_POSTGRES_HOST=\S+ .* npm start -- /, (command) => startWithOtherServers(command, page('docs/servers.md'))],
+    [/^npx ponix-orchestrator -c three\.json$/, (command) => startSeveralInstances(command, page('docs/gateways.md'))],
   ]
 
   /** Checks that the output has the lines of the sample, with other numbers. */
