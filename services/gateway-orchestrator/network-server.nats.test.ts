@@ -90,7 +90,11 @@ describe('G-8: a gateway of a network server', () => {
   test('of type ttn publishes the uplinks of its application', async () => {
     await insertDevice('d1', '70b3d57ed0000001')
     await insertDevice('d2', 'dev2')
-    const { publish } = await serve('TTN', await recipe('The Things Stack v3'))
+    const { publish, service, gatewayId } = await serve('TTN', await recipe('The Things Stack v3'))
+    const topic = 'v3/app1@ttn/devices/+/up'
+    const topics = expect.arrayContaining([topic, 'v3/app1@ttn/devices/+/join'])
+    expect(await service.gateways()).toMatchObject({ [gatewayId]: { topics } })
+    expect(service.lines.filter(({ msg }) => msg.startsWith('gateway running'))).toMatchObject([{ topic }])
     await publish('v3/app2@ttn/devices/dev1/up', TTN_UPLINK)
     await publish('v3/app1@ttn/devices/dev1/join', TTN_UPLINK)
     await publish('v3/app1@ttn/devices/dev1/up', TTN_UPLINK)

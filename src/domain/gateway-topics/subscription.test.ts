@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { JsonObject } from '../entities.ts'
-import { receivesSame, subscriptionOf } from './subscription.ts'
+import { receivesSame, subscriptionOf, topicFiltersOf } from './subscription.ts'
 
 const gateway = (gatewayType: string, gatewayConfig: JsonObject, gatewayId = 'g1') => ({
   gatewayId,
@@ -11,6 +11,22 @@ const gateway = (gatewayType: string, gatewayConfig: JsonObject, gatewayId = 'g1
 
 const PEM = ['CERTIFICATE', 'PRIVATE KEY'].map((label) => `-----BEGIN ${label}-----\nM\n-----END ${label}-----\n`)
 const TLS = { broker_url: 'mqtts://b', cert: PEM[0] ?? '', key: PEM[1] ?? '' }
+
+describe('G-14: the topic filters of a gateway', () => {
+  it.each([
+    ['MQTT', { host: 'b' }, ['o1/+']],
+    ['emqx', { host: 'b', topic: '$share/a/o1/#' }, ['$share/a/o1/#']],
+    [
+      'ttn',
+      { host: 'b', application_id: 'app1@ttn' },
+      ['up', 'join', 'down/+', 'location/+', 'service/+'].map((end) => `v3/app1@ttn/devices/+/${end}`),
+    ],
+    ['print', { host: 'b' }, []],
+    ['mqtt', {}, []],
+  ])('of the type %s with the config %j are those of its messages, then those of events', (type, config, filters) => {
+    expect(topicFiltersOf(gateway(type, config))).toEqual(filters)
+  })
+})
 
 describe('G-16: the subscription of a gateway', () => {
   it.each([

@@ -1,6 +1,7 @@
 import type { Gateway } from '../entities.ts'
 import { GatewayConfigError } from '../errors.ts'
 import { DEFAULT_PORTS, gatewayBrokerConfig, gatewayTypeOf } from '../gateway-config.ts'
+import { eventFilters } from '../network-server/events.ts'
 import { filtersOverlap } from './topic-filter.ts'
 
 /** The address of the other end of a connection to a broker. */
@@ -34,6 +35,15 @@ export function subscriptionOf(gateway: SubscribingGateway): GatewaySubscription
     if (error instanceof GatewayConfigError) return null
     throw error
   }
+}
+
+/** Returns the topic filters to which a gateway subscribes, that of its messages first; none if it has no subscription. */
+export function topicFiltersOf(gateway: SubscribingGateway): readonly string[] {
+  const type = gatewayTypeOf(gateway.gatewayType)
+  const subscription = subscriptionOf(gateway)
+  if (type === undefined || type === 'print' || subscription === null) return []
+  const { topicFilter } = subscription
+  return [topicFilter, ...eventFilters(type, topicFilter).values()]
 }
 
 /**
