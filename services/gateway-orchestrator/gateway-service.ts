@@ -11,6 +11,7 @@ import {
 } from '../../src/domain/gateway-orchestration/gateway-orchestrator.ts'
 import type { GatewayProcess, GatewayProcessEvent } from '../../src/domain/gateway-orchestration/gateway-process.ts'
 import { shardOf } from '../../src/domain/gateway-orchestration/shards.ts'
+import { topicFiltersOf } from '../../src/domain/gateway-topics/subscription.ts'
 import type { EndDeviceRepository, GatewayTable } from '../../src/domain/ports.ts'
 import { InFlightBudget } from '../../src/mqtt/in-flight-budget.ts'
 import type { NatsClient } from '../../src/nats/connection.ts'
@@ -244,10 +245,13 @@ export class GatewayService {
 }
 
 function logGatewayEvent(logger: Logger, gateway: Gateway, event: GatewayProcessEvent): void {
-  const ids = { gateway_id: gateway.gatewayId, organization_id: gateway.organizationId }
+  const { gatewayId, organizationId, name } = gateway
+  const ids = { gateway_id: gatewayId, organization_id: organizationId, gateway_name: name }
   switch (event.type) {
-    case 'running':
-      return logger.info(ids, `gateway running (${gateway.gatewayType})`)
+    case 'running': {
+      const [topic] = topicFiltersOf(gateway)
+      return logger.info({ ...ids, topic }, `gateway running (${gateway.gatewayType})`)
+    }
     case 'interrupted':
       return logger.warn(ids, `gateway interrupted, reconnecting: ${event.reason}`)
     case 'retrying': {
@@ -261,7 +265,7 @@ function logGatewayEvent(logger: Logger, gateway: Gateway, event: GatewayProcess
     case 'failed':
       return logger.error(ids, `gateway failed permanently until its config changes: ${event.reason}`)
     case 'refused': {
-      const text = `gateway refused messages, which cannot be envelopes; the last one: ${event.reason}`
+      const text = `gateway refused messages, which cannot be envelopes; the last one: ${event.reason}; further ones are counted in /gateways`
       return logger.warn({ ...ids, refused: event.count }, text)
     }
     case 'stopped':
@@ -277,6 +281,7 @@ function describeProcess({ gateway, status }: GatewayProcess, overlaps: OverlapW
     organization_id: gateway.organizationId,
     name: gateway.name,
     gateway_type: gateway.gatewayType,
+    topics: topicFiltersOf(gateway),
     state: status.state,
     uptime_ms: Math.round(nowMs - status.startedAtMs),
     retries: status.failures,

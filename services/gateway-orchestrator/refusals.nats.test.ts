@@ -37,7 +37,9 @@ test('G-17: messages that cannot be envelopes are counted per gateway and reason
   expect(await counted(other, 'invalid_topic')).toBeUndefined()
   const logged = service.lines.filter((line) => line['gateway_id'] === id && line.msg.includes('refused'))
   expect(logged).toMatchObject([{ level: 'warn', organization_id: 'o1', gateway_name: id, refused: 1 }])
-  expect(logged[0]?.msg).toMatch(/^gateway refused messages.* invalid topic "o2\/d1".* further ones are counted in \/gateways$/)
+  expect(logged[0]?.msg).toMatch(
+    /^gateway refused messages.* invalid topic "o2\/d1".* further ones are counted in \/gateways$/,
+  )
 })
 
 test('G-17: a message that cannot be an envelope and is delivered again is one dead letter', async () => {
