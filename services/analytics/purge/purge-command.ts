@@ -15,7 +15,9 @@ interface PurgeOptions {
 export function addPurgeCommand(program: Command, environment: () => AnalyticsEnvironment): void {
   const command = program.command('purge')
   command
-    .description('delete all data of a device: rows, envelopes, dead letters and its last-seen time; the device stays')
+    .description(
+      'delete all data of a device: rows, envelopes, dead letters, its last-seen time and last error; the device stays',
+    )
     .requiredOption('--device <id>', 'the device, which may be deleted already')
     .option('--organization <id>', 'only data of this organization, if the device has moved')
     .option('--yes', 'delete without a question; required without a terminal')
