@@ -15,6 +15,8 @@ import { startNats } from '../../../test/rig/servers.ts'
 import { DeadLetterQuota } from '../dead-letter-quota.ts'
 import { listDeadLetters, replayDeadLetter } from '../dead-letters.ts'
 import type { Delivery, MessageResult } from '../delivery.ts'
+import { createProducer } from '../publisher/producer.ts'
+import { NANOS_PER_MS } from '../streams.ts'
 
 /** Limits the stream of dead letters to this many bytes; -1 is no limit. */
 async function limitDeadLetters({ client }: Scene, bytes: number): Promise<void> {
@@ -40,6 +42,35 @@ const WAIT = { timeout: 20_000, interval: 20 }
 const PATIENT = { ackWaitMs: 60_000, stopTimeoutMs: 100 }
 const BAD = range(0, 30).map((number) => `bad ${number}`)
 const GOOD = range(0, 30)
+
+/** Makes the message id `a` have two messages in the scene's stream, as after the duplicate window. */
+async function storeTwice({ client, stream, subject }: Scene): Promise<void> {
+  const { config } = await client.manager.streams.info(stream)
+  await client.manager.streams.update(stream, { ...config, duplicate_window: 100 * NANOS_PER_MS })
+  const producer = createProducer(client)
+  const publish = async () =>
+    await producer.publish({ subject: `${subject}.a`, body: Buffer.from('bad'), messageId: 'a' })
+  await publish()
+  await expect.poll(async () => (await publish()).duplicate, WAIT).toBe(false)
+  producer.close()
+}
+
+test.each([
+  { hasUniqueIds: true, count: 1 },
+  { hasUniqueIds: false, count: 2 },
+])(
+  'B-3: two messages with one id have $count dead letters if hasUniqueIds is $hasUniqueIds',
+  async ({ hasUniqueIds, count }) => {
+    await using s = await scene()
+    await storeTwice(s)
+    const { bad, resultOf } = sorter()
+    const consumer = s.consume(async (batch) => batch.map(resultOf), { hasUniqueIds })
+    await untilSettled(s)
+    expect(bad).toHaveLength(2)
+    expect(await deadLettersOf(s)).toMatchObject([{ count }])
+    await consumer.stop()
+  },
+)
 
 describe('B-5: a full stream of dead letters', () => {
   test.each(['immediate', 'pending'] as const)('does not delay other messages whose results are %s', async (kind) => {
