@@ -151,6 +151,8 @@ export async function createAnalytics(parts: AnalyticsParts) {
     ...common,
     stream: processedStream,
     durable: CONSUMERS.processed,
+    // The id is derived from the raw envelope, which can be processed again after the duplicate window.
+    hasUniqueIds: true,
     filterSubject: 'processed_envelopes.>',
     batchSize: environment.PONIX_CLICKHOUSE_BATCH_ROWS,
     batchWaitMs: environment.PONIX_CLICKHOUSE_BATCH_MS,

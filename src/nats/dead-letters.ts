@@ -1,6 +1,7 @@
 import type { StoredMsg } from '@nats-io/jetstream'
 import { PublishError, ReplayError, messageOf } from '../domain/errors.ts'
 import type { NatsClient } from './connection.ts'
+import type { ConsumerOptions } from './consumer/consumer-options.ts'
 import type { Delivery } from './delivery.ts'
 import { natsMetrics } from './metrics.ts'
 import { createProducer, type Producer } from './publisher/producer.ts'
@@ -72,26 +73,25 @@ export function headersOfCopy(message: Delivery, stream: string): Readonly<Recor
   }
 }
 
+type DeadLetterSource = Pick<ConsumerOptions, 'service' | 'stream' | 'durable' | 'hasUniqueIds'>
+
 export async function publishDeadLetter(
   producer: Producer,
-  { stream, durable, service }: { readonly service: string; readonly stream: string; readonly durable: string },
+  { stream, durable, service, hasUniqueIds = false }: DeadLetterSource,
   message: Delivery,
   { reason, cause }: { readonly reason: string; readonly cause: string },
   signal?: AbortSignal,
 ): Promise<void> {
   const origin = originOf(message, stream)
   const { attempt, body } = message
+  const ownId = hasUniqueIds ? message.header('Nats-Msg-Id') : undefined
   const publication = {
     subject: `${STREAM}.${origin.stream}`,
     body,
-    messageId: `${origin.stream}.${durable}.${origin.streamSequence}.${origin.storedAtMs}`,
-    headers: {
-      ...headersOfCopy(message, stream),
-      ...headersOf({ ...origin, reason, service, attempt }),
-    },
+    messageId: `${origin.stream}.${durable}.${ownId ?? `${origin.streamSequence}.${origin.storedAtMs}`}`,
+    headers: { ...headersOfCopy(message, stream), ...headersOf({ ...origin, reason, service, attempt }) },
   }
-  const stored = await publishBodyIfItFits(producer, publication, signal)
-  count(cause, stored)
+  count(cause, await publishBodyIfItFits(producer, publication, signal))
 }
 
 /** A message that was rejected before it reached its stream. */

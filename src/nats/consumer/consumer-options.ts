@@ -8,6 +8,11 @@ export interface ConsumerOptions {
   readonly stream: string
   readonly durable: string
   /**
+   * True: messages with the same message id are copies of one message, stored longer after each other than the duplicate window of
+   * the stream, and have one dead letter. Default false: each message has a dead letter of its own.
+   */
+  readonly hasUniqueIds?: boolean
+  /**
    * Present: the consumer belongs to this process. It starts after this sequence of the stream, its progress is not stored, and the
    * server deletes it when it was not used for five minutes.
    */
