@@ -30,7 +30,7 @@ test('passes bytes, port, time of receipt and variables to decodeUplink', () => 
 
 test('passes port 0 when the envelope has none, and an empty payload', () => {
   const source = 'function decodeUplink({ bytes, fPort }) { return { data: { size: bytes.length, fPort } } }'
-  expect(engine.decode(source, new Uint8Array())).toEqual({ ok: true, data: { size: 0, fPort: 0 }, size: 41 })
+  expect(engine.decode(source, new Uint8Array())).toEqual({ ok: true, data: { size: 0, fPort: 0 }, size: 33 })
 })
 
 test('passes payloads that are larger than the shared buffer', () => {
@@ -86,6 +86,8 @@ test.for([
   ['null.x', "line 1, column 36: TypeError: cannot read property 'x' of null"],
   ['throw "text"', 'text'],
   ['throw null', 'null'],
+  ['throw ""', 'an exception without text'],
+  ['throw new Error()', 'line 1, column 47: Error'],
   ['throw { toString() { throw 1 } }', 'an exception without text'],
   [
     'require("lib")',

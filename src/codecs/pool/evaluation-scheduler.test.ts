@@ -81,6 +81,14 @@ describe('P-3: the scheduler, after the loss of a worker,', () => {
     expect(scheduler.queued).toEqual({ quick: 0, background: 0 })
   })
 
+  it('names a codec in the reason, and no macros, if it is JavaScript', () => {
+    const suspect: Task = { ...task('b', 'bad'), codec: { kind: 'javascript', source: 'bad' } }
+    expect(failTwice(suspect).get(suspect)).toEqual({
+      ok: false,
+      reason: 'the codec exceeded its time limit of 250 ms twice and was stopped; simplify it',
+    })
+  })
+
   it('retries the suspect although its organization has no room', () => {
     const [suspect, waiting] = [task('a', 'bad'), task('a', 'bad')]
     scheduler = new EvaluationScheduler<Task>({ ...DEFAULT_LIMITS, maxQueuedMs: 100 })

@@ -8,7 +8,8 @@ describe('P-3: the time limit of an evaluation', () => {
     ['used the processor all the time', 100n, 100n, 0n],
     ['hardly ran on a busy machine', 100n, 3n, 97n],
     ['used up its processor time', 700n, 101n, 0n],
-    ['exceeds 20 time limits by the clock', 2000n, 3n, 0n],
+    ['was starved for 20 time limits', 2000n, 3n, 97n],
+    ['exceeds 240 time limits by the clock', 24_000n, 3n, 0n],
     ['runs where processor time is unknown', 100n, null, 0n],
   ])('timeLeft returns the remaining time of an evaluation that %s', (_, elapsed, used, expected) => {
     expect(timeLeft({ elapsed, used, limit: 100n })).toBe(expected)
