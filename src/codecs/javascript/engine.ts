@@ -124,6 +124,7 @@ export class JavaScriptEngine {
       return { ok: false, reason: `the codec ran longer than ${this.#timeLimitMs} ms`, exceeded: 'time' }
     if (error instanceof RangeError) return STACK_EXCEEDED
     if (!(error instanceof ProgramError)) throw error
+    if (error.message === '') return MEMORY_EXCEEDED
     const text = error.message.slice(1)
     if (error.message.startsWith(REPLY.failure)) return { ok: false, reason: oneLine(text) }
     return failureOfException(text)
@@ -149,7 +150,7 @@ function isSyntaxError(result: object): boolean {
 /** Returns what an exception means: a limit, or its position and text. */
 function failureOfException(text: string): Failure {
   const [message = '', stack = ''] = text.split(STACK_SEPARATOR)
-  if (message === '' || message === 'InternalError: out of memory') return MEMORY_EXCEEDED
+  if (message === 'InternalError: out of memory') return MEMORY_EXCEEDED
   if (/^(?:InternalError: stack overflow|RangeError: Maximum call stack size exceeded)$/.test(message))
     return STACK_EXCEEDED
   const [, line, column] = /codec\.js:(\d+)(?::(\d+))?/.exec(stack) ?? []

@@ -17,6 +17,9 @@ export const PAYLOAD_OFFSET = 64
 /** Larger payloads have a buffer of their own. */
 export const PAYLOAD_CAPACITY = 512
 
+/** The bytes by which a value that is not a text counts. The result itself does not count, as in CEL. */
+export const VALUE_BYTES = 8
+
 /** The first character of a text that a function of the prelude returns. */
 export const REPLY = { json: 'J', failure: 'F', exception: 'X' } as const
 /** Separates the text of an exception from its stack. */
@@ -197,8 +200,10 @@ export const PRELUDE = String.raw`(function (shared) {
     try {
       if (typeof error === 'object' && error !== null) {
         stack = Text(error.stack)
-        text = typeof error.message === 'string' ? (error.name ? error.name + ': ' : '') + error.message : Text(error)
-      } else text = Text(error)
+        const { name, message } = error
+        if (typeof message !== 'string') text = Text(error)
+        else text = name && message ? name + ': ' + message : Text(message || name || text)
+      } else text = Text(error) || text
     } catch (ignored) {}
     return '${REPLY.exception}' + text + '\u0001' + stack
   }
@@ -290,7 +295,7 @@ export const PRELUDE = String.raw`(function (shared) {
   }
 
   function convert() {
-    left = ${RESULT_LIMITS.bytes}
+    left = ${RESULT_LIMITS.bytes + VALUE_BYTES}
     try {
       const converted = convertValue(data, 'data', 0, '', false)
       if (typeof converted !== 'object' || converted === null)

@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from '../../domain/entities.ts'
 import { RESULT_LIMITS } from '../evaluation.ts'
+import { VALUE_BYTES } from './prelude.ts'
 
 /** The version of QuickJS's binary format, and its tags of values (`BC_TAG_…` in quickjs.c). */
 const VERSION = 5
@@ -39,7 +40,8 @@ export function readResult(bytes: Buffer, start: number): ReadResult | undefined
 }
 
 class ResultReader {
-  size = 0
+  /** Without the result itself. */
+  size = -VALUE_BYTES
   readonly #bytes: Buffer
   #at: number
   readonly #atoms: string[] = []
@@ -63,7 +65,7 @@ class ResultReader {
       this.#spend(text.length + 2)
       return text
     }
-    this.#spend(8)
+    this.#spend(VALUE_BYTES)
     switch (tag) {
       case TAG.null:
         return null

@@ -144,7 +144,7 @@ export class EvaluationScheduler<T extends Task> {
     flow.charge(2 * this.#limits.timeLimitMs)
     const failed = this.#suspects.has(task)
     this.#putBack(job, index + 1, job.tasks.length)
-    const reason = this.#failureReason(failure)
+    const reason = this.#failureReason(task.codec, failure)
     if (failed) flow.history.recordFailure(reason, now)
     else {
       this.#suspects.add(task)
@@ -204,13 +204,14 @@ export class EvaluationScheduler<T extends Task> {
     }
   }
 
-  #failureReason(failure: WorkerFailure): string {
+  #failureReason({ kind }: Codec, failure: WorkerFailure): string {
     const causes: Readonly<Record<WorkerFailure, string>> = {
       time: `exceeded its time limit of ${this.#limits.timeLimitMs} ms`,
       memory: 'exceeded its memory limit',
       crash: 'crashed its worker thread',
     }
-    return `the expression ${causes[failure]} twice and was stopped; simplify it with fewer or smaller macros`
+    const [what, advice] = kind === 'javascript' ? ['codec', ''] : ['expression', ' with fewer or smaller macros']
+    return `the ${what} ${causes[failure]} twice and was stopped; simplify it${advice}`
   }
 }
 

@@ -155,8 +155,11 @@ function contextOf({ codec, context }: Task): EnvelopeContext | undefined {
   return { receivedAt: context.receivedAt, uplink: context.uplink }
 }
 
-/** The number of time limits by the clock after which an evaluation is stopped even if it used little processor time. */
-const MAX_CLOCK_LIMITS = 20n
+/**
+ * The number of time limits by the clock after which an evaluation is stopped even if it used little processor time. Many, because a
+ * thread of low priority gets a hundredth of a busy processor.
+ */
+const MAX_CLOCK_LIMITS = 240n
 
 /**
  * Returns the remaining time of an evaluation in nanoseconds; 0 if it exceeded its limit. The limit is processor time (`used`,
