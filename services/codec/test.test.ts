@@ -127,6 +127,32 @@ describe('P-13: ponix-codec test', () => {
     })
   })
 
+  it('compares output with the data of decodeUplink or of normalizeUplink', async () => {
+    const sensor = (normalized: string) => `function decodeUplink({ bytes }) { return { data: { raw: bytes[0] } } }
+      function normalizeUplink({ data }) { return ${normalized} }`
+    const samples = [{ raw: 225 }, [{ data: { air: 22.5 } }], { raw: 224 }].map((data) => ({
+      input: { bytes: [225] },
+      output: { data },
+    }))
+    const folder = new CodecFolder({
+      'a.js': sensor('{ data: [{ air: data.raw / 10 }] }'),
+      'b.js': sensor('{ errors: ["no air"] }'),
+      'samples.json': JSON.stringify(samples),
+    })
+    const { stdout } = await folder.run('test', 'a.js', 'b.js', '--vectors', 'samples.json')
+    expect(stdout.split('\n')).toEqual([
+      '✗ a.js: sample 3 (samples.json:1)',
+      '    data.raw: expected 224, got 225',
+      '✓ a.js: 2 samples passed',
+      ...[1, 2, 3].flatMap((number) => [
+        `✗ b.js: sample ${number} (samples.json:1)`,
+        '    errors: expected nothing, got "no air"',
+      ]),
+      '2 codecs: 2 samples passed, 4 failed',
+      '',
+    ])
+  })
+
   it('prints one JSON object for each codec with --json', async () => {
     const folder = new CodecFolder({ 'sensor.cel': CODEC, 'test_decode_sensor.json': CHIRPSTACK.replace('22.6', '0') })
     const { code, stdout } = await folder.run('test', 'sensor.cel', '--json')
