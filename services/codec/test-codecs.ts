@@ -1,6 +1,5 @@
-import type { Codec } from '../../src/domain/codecs/codec.ts'
 import type { PoolCodecRunner } from '../../src/codecs/pool/codec-runner.ts'
-import { DEFAULT_RECEIVE_TIME, storedDifferences } from '../../src/domain/codecs/codec-sample.ts'
+import { DEFAULT_RECEIVE_TIME, runSample, type RunnableSample } from '../../src/domain/codecs/codec-sample.ts'
 import type { Difference } from '../../src/domain/codecs/json-difference.ts'
 import { readCodec } from './codec-file.ts'
 import { createRunner } from './codec-runner.ts'
@@ -68,7 +67,7 @@ async function testCodec(runner: PoolCodecRunner, path: string, sampleFiles: rea
         const { samples, skipped: others } = await readSamples(file)
         skipped += others
         for (const sample of samples) {
-          results.push({ sample, differences: await runSample(runner, codec, sample) })
+          results.push({ sample, differences: await runSample(runner, '', codec, toRunnable(sample)) })
         }
       })
     }
@@ -76,8 +75,6 @@ async function testCodec(runner: PoolCodecRunner, path: string, sampleFiles: rea
   return { codec: path, sampleFiles, results, skipped, problems }
 }
 
-async function runSample(runner: PoolCodecRunner, codec: Codec, sample: Sample): Promise<readonly Difference[]> {
-  const { payload, uplink, receivedAt = DEFAULT_RECEIVE_TIME, expectation } = sample
-  const outcome = await runner.run('', codec, payload, { receivedAt, uplink })
-  return storedDifferences(expectation, outcome, receivedAt)
+function toRunnable({ payload, uplink, receivedAt = DEFAULT_RECEIVE_TIME, expectation }: Sample): RunnableSample {
+  return { payload, input: { receivedAt, uplink }, expectation }
 }

@@ -142,7 +142,7 @@ describe('P-13: ponix-codec test', () => {
     const { stdout } = await folder.run('test', 'a.js', 'b.js', '--vectors', 'samples.json')
     expect(stdout.split('\n')).toEqual([
       '✗ a.js: sample 3 (samples.json:1)',
-      '    data.raw: expected 224, got 225',
+      '    data: expected {"raw":224}, got [{"time":"2026-01-01T00:00:00.000000Z","data":{"air":22.5}}]',
       '✓ a.js: 2 samples passed',
       ...[1, 2, 3].flatMap((number) => [
         `✗ b.js: sample ${number} (samples.json:1)`,

@@ -18,6 +18,8 @@ export interface Failure {
 export interface EnvelopeContext {
   readonly receivedAt: Instant
   readonly uplink?: Uplink | undefined
+  /** False: the result is that of decodeUplink, even if the codec has normalizeUplink. Default true. */
+  readonly normalize?: boolean | undefined
 }
 
 /** Names in CEL expressions whose variables are sent to the worker; matches more, such as texts. */

@@ -164,6 +164,8 @@ export interface PayloadConversionChecker {
 export interface CodecInput {
   readonly receivedAt: Instant
   readonly uplink?: Uplink | undefined
+  /** False: the result is that of decodeUplink, even if the codec has normalizeUplink. Default true. */
+  readonly normalize?: boolean | undefined
 }
 
 /** The result of a codec for one payload. A reason is one line, and begins with the position in the source if it is known. */

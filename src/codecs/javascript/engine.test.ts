@@ -125,7 +125,7 @@ test('replaces the data by that of normalizeUplink, a list by readings, unless t
     function normalizeUplink({ data }) { return { data: [{ time: 'now', air: data.t }, { air: 2 }] } }`
   const readings = [{ time: 'now', data: { air: 1 } }, { data: { air: 2 } }]
   expect(decode(source)).toMatchObject({ data: readings })
-  expect(engine.decode(source, PAYLOAD, context, { normalize: false })).toMatchObject({ data: { t: 1 } })
+  expect(engine.decode(source, PAYLOAD, { ...context, normalize: false })).toMatchObject({ data: { t: 1 } })
 })
 
 test.for([

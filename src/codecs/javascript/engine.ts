@@ -15,11 +15,6 @@ export interface JavaScriptEngineOptions {
   readonly timeLimitMs?: number
 }
 
-export interface DecodeOptions {
-  /** False: the result is that of decodeUplink, even if the codec has normalizeUplink. Default true. */
-  readonly normalize?: boolean
-}
-
 export type JavaScriptCheck = { readonly ok: true } | Failure
 
 type Loaded = { readonly image: Image; readonly size: number } | { readonly failure: Failure; readonly size: number }
@@ -42,14 +37,14 @@ export class JavaScriptEngine {
   }
 
   /** Decodes a payload. Without a context, the port is 0 and the time of receipt 1970. */
-  decode(source: string, payload: Uint8Array, context?: EnvelopeContext, options: DecodeOptions = {}): Evaluation {
+  decode(source: string, payload: Uint8Array, context?: EnvelopeContext): Evaluation {
     const loaded = this.#load(source)
     if ('failure' in loaded) return loaded.failure
     const input: RunInput = {
       payload,
       fPort: context?.uplink?.fPort ?? 0,
       receivedAtMs: context === undefined ? 0 : Number(context.receivedAt / 1000n),
-      normalize: options.normalize ?? true,
+      normalize: context?.normalize ?? true,
     }
     const result = this.#guard((sandbox) => sandbox.run(loaded.image, input))
     if ('reason' in result) return result

@@ -152,7 +152,7 @@ function packJob(tasks: readonly Task[]): JobMessage & { readonly payloads: Uint
 /** Returns what a codec may use of the envelope: the context can be the whole envelope, whose payload must not be cloned. */
 function contextOf({ codec, context }: Task): EnvelopeContext | undefined {
   if (context === undefined || !usesContext(codec)) return undefined
-  return { receivedAt: context.receivedAt, uplink: context.uplink }
+  return { receivedAt: context.receivedAt, uplink: context.uplink, normalize: context.normalize }
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Codec } from './codec.ts'
-import { DEFAULT_RECEIVE_TIME, storedDifferences, type SampleExpectation } from './codec-sample.ts'
+import { DEFAULT_RECEIVE_TIME, runSample, type SampleExpectation } from './codec-sample.ts'
 import type { ProfileExpectation, ProfileSample } from './device-profile.ts'
 import { invalid } from '../fields.ts'
 import { fromRfc3339 } from '../instant.ts'
@@ -22,8 +22,11 @@ export async function assertSamplesPass(
   for (const [index, { name, payload, receivedAt: time, expected, ...uplink }] of samples.entries()) {
     options?.signal?.throwIfAborted()
     const receivedAt = (time === undefined ? null : fromRfc3339(time)) ?? DEFAULT_RECEIVE_TIME
-    const outcome = await runner.run(organizationId, codec, Buffer.from(payload, 'hex'), { receivedAt, uplink })
-    const [first, ...others] = storedDifferences(toExpectation(expected), outcome, receivedAt)
+    const [first, ...others] = await runSample(runner, organizationId, codec, {
+      payload: Buffer.from(payload, 'hex'),
+      input: { receivedAt, uplink },
+      expectation: toExpectation(expected),
+    })
     if (first === undefined) continue
     const more = others.length === 0 ? '' : `, and ${others.length} more`
     throw invalid(
