@@ -100,3 +100,9 @@ test('keeps the positions of errors after renamed exports', () => {
     reason: expect.stringMatching(/^line 2, column 65: /),
   })
 })
+
+test('tells the warnings of a codec that returns no data', () => {
+  const source = 'function decodeUplink() { return { warnings: ["unknown port", "low battery"] } }'
+  const reason = 'decodeUplink returned no data; expected an object or a list; warnings: unknown port; low battery'
+  expect(engine.decode(source, Uint8Array.of())).toEqual({ ok: false, reason })
+})
