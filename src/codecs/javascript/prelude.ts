@@ -100,6 +100,12 @@ export const PRELUDE = String.raw`(function (shared) {
     for (let i = 0, n = value.length; i < n; i++) texts[texts.length] = textOf(value[i])
   }
 
+  function joined(texts) {
+    let text = texts[0]
+    for (let i = 1; i < texts.length; i++) text += '; ' + texts[i]
+    return text
+  }
+
   let decode, decodeName, isLegacy, normalize
   let data, warnings
 
@@ -138,8 +144,7 @@ export const PRELUDE = String.raw`(function (shared) {
     const errors = list()
     addTexts(errors, output.errors)
     if (errors.length > 0) {
-      let text = errors[0]
-      for (let i = 1; i < errors.length; i++) text += '; ' + errors[i]
+      const text = joined(errors)
       fail(text === '' ? name + ' returned an error without text' : text)
     }
     addTexts(warnings, output.warnings)
@@ -149,7 +154,7 @@ export const PRELUDE = String.raw`(function (shared) {
   function requireData(value, name) {
     if (typeof value === 'object' && value !== null) return value
     fail(name + (value === undefined ? ' returned no data' : ' returned data that is ' + kindOf(value)) +
-      '; expected an object or a list')
+      '; expected an object or a list' + (warnings.length > 0 ? '; warnings: ' + joined(warnings) : ''))
   }
 
   function callCodec(bytes) {
