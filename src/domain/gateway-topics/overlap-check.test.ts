@@ -53,6 +53,13 @@ describe('G-16: gateways of an organization that receive the same messages', () 
     ])
   })
 
+  it('are accepted with a warning if both brokers are the machine itself', async () => {
+    const others = () => pages(gateway('mqtt', { host: 'localhost' }, 'g2'))
+    expect(await checkOverlaps(gateway('mqtt', { host: '127.0.0.1' }), null, others)).toEqual([
+      expect.stringContaining('gateway g2, so messages are stored twice: topic filter o1/+ at 127.0.0.1:1883 overlaps'),
+    ])
+  })
+
   it('are warned of for an update that changes what the gateway receives only', async () => {
     const before = gateway('mqtt', { host: 'b' })
     const others = () => pages(gateway('mqtt', { host: 'b', username: 'u' }, 'g2'))

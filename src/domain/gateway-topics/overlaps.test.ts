@@ -35,6 +35,8 @@ describe('G-16: gateways that may receive the same messages', () => {
     ['have the address to which the other one is connected', { host: 'a', at: '10.0.0.1' }, { host: '10.0.0.1' }],
     ['are connected to IPv4 in IPv6', { host: 'a', at: '::ffff:10.0.0.1' }, { host: '10.0.0.1' }],
     ['are connected to IPv6', { host: 'a', at: '2001:db8::1' }, { host: '[2001:db8::1]' }],
+    ['have the machine itself as broker', { host: 'localhost' }, { host: '127.0.0.1' }],
+    ['have it as broker by name and by IPv6', { host: 'mqtt.localhost' }, { host: '[::1]' }],
     ['are connected to the machine itself', { host: 'localhost', at: '::1' }, { host: '127.0.0.1' }],
   ])('%s', (_title, a, b) => {
     expect([pairs(a, b), pairs(b, a)]).toEqual([BOTH, BOTH])
