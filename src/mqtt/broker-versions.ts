@@ -1,8 +1,8 @@
 import type { GatewayBroker } from '../domain/gateway-config.ts'
 import { evictOldest } from '../domain/fifo.ts'
-import { ClosedWithoutAnswer, type ConnectionOptions, type MqttConnection, openConnection } from './connection.ts'
+import { type ConnectionOptions, type MqttConnection, openConnection } from './connection.ts'
 import type { MqttVersion } from './packets.ts'
-import { ConnectionRefused } from './reason-codes.ts'
+import { ClosedWithoutAnswer, ConnectionRefused } from './reason-codes.ts'
 import { timeoutSignal } from '../runner/timeout-signal.ts'
 
 const MAX_BROKERS = 10_000

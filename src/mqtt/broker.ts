@@ -19,6 +19,12 @@ export function brokerAddress(brokerUrl: string) {
   } as const
 }
 
+/** Returns the host and port of a broker for messages. */
+export function brokerPlace({ brokerUrl }: GatewayBroker): string {
+  const { host, port } = brokerAddress(brokerUrl)
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
 /** Returns the user and password of a broker; those of the config replace those of the URL. Throws a GatewayConfigError for a password alone. */
 export function credentialsOf(broker: GatewayBroker): { readonly username?: string; readonly password?: string } {
   const { username, password } = { ...brokerAddress(broker.brokerUrl), ...defined(broker) }

@@ -2,13 +2,14 @@ import type { Socket } from 'node:net'
 import { generate, type IPublishPacket, type Packet, parser, type Parser } from 'mqtt-packet'
 import { messageOf } from '../domain/errors.ts'
 import type { BrokerAddress } from '../domain/gateway-topics/subscription.ts'
-import { openSocket } from './broker.ts'
+import { brokerPlace, openSocket } from './broker.ts'
 import { FrameReader, readPublishHead } from './frame-reader.ts'
 import type { MqttMessage, MqttOrigin } from './message.ts'
 import {
   connectPacket,
   type ConnectRequest,
   disconnectPacket,
+  isConnack,
   isPublish,
   KEEP_ALIVE_SECS,
   messageOfPublish,
@@ -16,7 +17,7 @@ import {
   subscribePacket,
   subscribeRejection,
 } from './packets.ts'
-import { ConnectionRefused, reasonOf } from './reason-codes.ts'
+import { CLOSED, ClosedWithoutAnswer, ConnectionRefused, reasonOf } from './reason-codes.ts'
 
 export interface ConnectionOptions extends ConnectRequest {
   /** The largest packet that is buffered. */
@@ -28,11 +29,6 @@ export interface ConnectionOptions extends ConnectRequest {
 const CONNECT_TIMEOUT_MS = 10_000
 const END_TIMEOUT_MS = 500
 const MAX_PACKET_ID = 65_535
-
-/** The broker closed the connection instead of an answer, as some do that do not speak the version. */
-export class ClosedWithoutAnswer extends Error {
-  override readonly name = 'ClosedWithoutAnswer'
-}
 
 /** Connects; rejects if the broker refuses the client or does not answer within 10 s, or if the signal aborts. */
 export async function openConnection(options: ConnectionOptions, signal: AbortSignal): Promise<MqttConnection> {
@@ -70,17 +66,22 @@ export class MqttConnection {
   #isPaused = false
   #isSilent = false
   #isCorked = false
+  readonly #brokerPlace: string
+  #hasBytes = false
+  /** Whether the broker has answered with CONNACK. */
+  #hasAnswered = false
   #reason: string | undefined
 
   constructor(options: ConnectionOptions) {
     const { version, broker } = options
     this.#origin = { clientId: options.clientId }
     this.version = version
+    this.#brokerPlace = brokerPlace(broker)
     const { socket, readyEvent } = openSocket(broker)
     this.#socket = socket
     this.#parser = parser({ protocolVersion: version })
     this.#parser.on('packet', (packet) => this.#onPacket(packet))
-    this.#parser.on('error', (error) => this.destroy(messageOf(error)))
+    this.#parser.on('error', (error) => this.#reject(messageOf(error)))
     this.#reader = new FrameReader({
       maxBytes: options.maxPacketBytes,
       onFrame: (frame) => void this.#parser.parse(frame),
@@ -169,16 +170,28 @@ export class MqttConnection {
   #onData(chunk: Buffer): void {
     this.#isSilent = false
     if (this.#socket.writableEnded) return
-    this.#guarded(() => this.#reader.push(chunk))
+    // Not only the parser checks this, because text can look like the begin of a long packet.
+    if (!this.#hasBytes && !isConnack(chunk)) return this.#reject('its answer is not CONNACK')
+    this.#hasBytes = true
+    this.#guarded(
+      () => this.#reader.push(chunk),
+      (reason) => this.#reject(reason),
+    )
   }
 
   /** Closes the connection if a step fails, which no caller could report. */
-  #guarded(step: () => void): void {
+  #guarded(step: () => void, close = (reason: string): void => this.destroy(reason)): void {
     try {
       step()
     } catch (error) {
-      this.destroy(messageOf(error))
+      close(messageOf(error))
     }
+  }
+
+  /** Closes the connection because of what the server has sent. */
+  #reject(reason: string): void {
+    if (this.#hasAnswered) return this.destroy(reason)
+    this.destroy(`the server at ${this.#brokerPlace} does not speak MQTT; check the port (${reason})`)
   }
 
   async #handshake(): Promise<void> {
@@ -225,6 +238,7 @@ export class MqttConnection {
     const { cmd } = packet
     if (cmd === 'publish') return this.#onPublish(packet)
     if (cmd === 'connack') {
+      this.#hasAnswered = true
       // Messages of the session can follow in the same chunk.
       this.pause()
       this.#onConnack(packet)
@@ -283,5 +297,3 @@ export class MqttConnection {
     this.#socket.write(generate(packet, { protocolVersion: this.version }))
   }
 }
-
-const CLOSED = 'the broker closed the connection'

@@ -14,7 +14,8 @@ export const RECEIVE_MAXIMUM = 256
 export const KEEP_ALIVE_SECS = 60
 /** The time for which a broker with MQTT 5 keeps the session of a client that is disconnected. */
 export const SESSION_EXPIRY_SECS = 3600
-/** The type of a PUBLISH packet. */
+/** The types of packets. */
+const CONNACK = 2
 const PUBLISH = 3
 /** The codes of a SUBACK from here on are failures (MQTT 5, 3.9.3). */
 const FIRST_FAILURE = 0x80
@@ -77,6 +78,11 @@ export function subscribeRejection(topicFilter: string, reply: Packet): string |
   if (code !== undefined && code < FIRST_FAILURE) return undefined
   const reason = code === undefined || code === FIRST_FAILURE ? '' : ` (${reasonOf(code)})`
   return `the broker rejected the subscription to ${topicFilter}${reason}; check the permissions of the user`
+}
+
+/** Returns whether a packet that begins with these bytes is a CONNACK. */
+export function isConnack(head: Buffer): boolean {
+  return (head[0] ?? 0) >> 4 === CONNACK
 }
 
 /** Returns whether a packet that begins with these bytes is a PUBLISH. */

@@ -54,3 +54,10 @@ export class ConnectionRefused extends Error {
     return this.code === 1 || this.code === 0x84
   }
 }
+
+export const CLOSED = 'the broker closed the connection'
+
+/** The broker closed the connection instead of an answer, as some do that do not speak the version. */
+export class ClosedWithoutAnswer extends Error {
+  override readonly name = 'ClosedWithoutAnswer'
+}
