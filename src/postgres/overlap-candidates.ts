@@ -1,3 +1,4 @@
+import { isLoopbackHost } from '../domain/gateway-topics/overlaps.ts'
 import { topicFilterLevels } from '../domain/gateway-topics/topic-filter.ts'
 import type { Statement } from './database.ts'
 
@@ -20,9 +21,12 @@ export const OVERLAP_CANDIDATES: Statement = {
 const SHORT = /^.{200}/su
 /** A host that is not written plainly. */
 const ANY_HOST = '*'
+/** The usual hosts of the machine itself that are written plainly. */
+const LOOPBACK_HOSTS = ['localhost', '127.0.0.1']
 
 /** Returns the parameters of the statement. */
 export function overlapCandidatesOf(organizationId: string, host: string, topicFilter: string): readonly unknown[] {
+  const hosts = [host, ANY_HOST, ...(isLoopbackHost(host) ? LOOPBACK_HOSTS : [])]
   const levels = topicFilterLevels(topicFilter)
   const wildcard = levels.findIndex((level) => level === '+' || level === '#')
   const plain = wildcard === -1 ? levels : levels.slice(0, wildcard)
@@ -30,7 +34,7 @@ export function overlapCandidatesOf(organizationId: string, host: string, topicF
   const own = prefixes.at(-1) ?? ''
   // A filter without wildcards overlaps only those whose levels are among its own, as does one whose prefix is shortened.
   const isExact = wildcard === -1 || !/^$|\/$/.test(own)
-  return [organizationId, [host, ANY_HOST], [...new Set(prefixes)], ...(isExact ? [null, null] : rangeOf(own))]
+  return [organizationId, [...new Set(hosts)], [...new Set(prefixes)], ...(isExact ? [null, null] : rangeOf(own))]
 }
 
 function prefixOf(levels: readonly string[]): string {

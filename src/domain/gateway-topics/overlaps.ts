@@ -100,11 +100,16 @@ function nameOf({ host, port }: GatewaySubscription): string {
 }
 
 const IPV4_MAPPED = /^::ffff:(?=\d+\.)/i
-const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1)$/
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|(.+\.)?localhost)$/
 const MQTT_PORT = 1883
 const MQTT_TLS_PORT = 8883
 
-/** Returns the place of a broker. A machine is the same at each loopback address, and a broker with and without TLS at its default ports. */
+/** Returns whether the host of a subscription is the machine itself. */
+export function isLoopbackHost(host: string): boolean {
+  return LOOPBACK.test(host.replace(/^\[(.*)\]$/, '$1'))
+}
+
+/** Returns the place of a broker. A machine is the same at each loopback address and name (RFC 6761, 6.3), and a broker with and without TLS at its default ports. */
 function placeOf(host: string, port: number): string {
   const address = host.replace(IPV4_MAPPED, '')
   return `${LOOPBACK.test(address) ? 'loopback' : address}:${port === MQTT_TLS_PORT ? MQTT_PORT : port}`
