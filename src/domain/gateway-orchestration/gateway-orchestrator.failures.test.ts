@@ -159,4 +159,12 @@ describe('a gateway of the GatewayOrchestrator that fails or stops', () => {
     runs[0]?.interrupted('the connection was closed')
     expect(store.get('a')?.status).toMatchObject({ state: 'interrupted', lastError: 'the connection was closed' })
   })
+
+  it('G-14: the last error of a gateway that cannot run is the reason', async () => {
+    const { store, load } = orchestratorRig(() => Promise.reject(new GatewayConfigError('port: expected a number')))
+    await load(testGateway('a'))
+    await expect
+      .poll(() => store.get('a')?.status)
+      .toMatchObject({ state: 'failed', lastError: 'port: expected a number' })
+  })
 })
