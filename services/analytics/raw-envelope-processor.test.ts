@@ -57,7 +57,7 @@ describe('P-1: conversion of a raw envelope', () => {
     expect(await process({ payload: Uint8Array.of(0, 200) })).toMatchObject({
       kind: 'dead_letter',
       reason: expect.stringMatching(
-        /^codec of profile p1 \(Model A\) of device device: line 1, column 1: Cayenne LPP: /,
+        /^payload conversion of device device by profile p1 \(Model A\): line 1, column 1: Cayenne LPP: /,
       ),
     })
   })

@@ -141,9 +141,6 @@ function unknown({ endDeviceId, organizationId }: RawEnvelope, device: UnknownDe
 }
 
 function evaluationFailure(id: string, { profile }: KnownLookup, reason: string): Failure {
-  const codec =
-    profile === undefined
-      ? `payload conversion of device ${id}`
-      : `codec of profile ${profile.id} (${profile.name}) of device ${id}`
-  return { kind: 'dead_letter', cause: 'expression', reason: `${codec}: ${reason}` }
+  const by = profile === undefined ? '' : ` by profile ${profile.id} (${profile.name})`
+  return { kind: 'dead_letter', cause: 'expression', reason: `payload conversion of device ${id}${by}: ${reason}` }
 }

@@ -50,7 +50,10 @@ export class ProfileClient {
     } while (pageToken !== '')
     const [id, ...others] = found
     if (others.length > 0)
-      throw new StartupError(`${found.length} profiles have the name "${name}": ${found.join(', ')}`)
+      throw new StartupError(
+        `${found.length} profiles have the name "${name}": ${found.join(', ')}; ` +
+          'delete all but one (DeleteDeviceProfile), or give them other names (UpdateDeviceProfile)',
+      )
     return id === undefined ? undefined : this.get(id)
   }
 

@@ -129,7 +129,7 @@ describe('commands of the documents of the pipeline', () => {
   }
 
   async function createLorawanDevice(command: string): Promise<void> {
-    const externalId = '70b3d57ed0000001'
+    const externalId = '70b3d57ed0000a01'
     expect(await grpcurl(command)).toEqual({ endDevice: expect.objectContaining({ organizationId, externalId }) })
   }
 
