@@ -169,9 +169,13 @@ export interface CodecInput {
 }
 
 /** The result of a codec for one payload. A reason is one line, and begins with the position in the source if it is known. */
-export type CodecOutcome =
+export type CodecOutcome = (
   | { readonly ok: true; readonly data: Decoded; readonly warnings?: readonly string[] | undefined }
   | { readonly ok: false; readonly reason: string }
+) & {
+  /** The processor time of the call; absent if it is not known. */
+  readonly tookMs?: number | undefined
+}
 
 /**
  * Runs codecs with the limits of the platform, in the share of an organization. Throws `unavailable` if too many payloads of the

@@ -22,10 +22,13 @@ export class PoolCodecRunner implements CodecRunner {
   }
 
   async run(organizationId: string, codec: Codec, payload: Uint8Array, context: CodecInput): Promise<CodecOutcome> {
-    const outcome = await this.#evaluate({ organizationId, codec, payload, context })
-    if (!outcome.ok) return outcome
+    let tookMs: number | undefined
+    const outcome = await this.#evaluate({ organizationId, codec, payload, context }, (ms) => {
+      tookMs = ms
+    })
+    if (!outcome.ok) return { ...outcome, tookMs }
     const stored = readingsOf(outcome.data, context.receivedAt)
-    return stored.ok ? outcome : stored
+    return { ...(stored.ok ? outcome : stored), tookMs }
   }
 
   /** Stops the workers; running calls are rejected. */
@@ -35,11 +38,11 @@ export class PoolCodecRunner implements CodecRunner {
     await pool?.[Symbol.asyncDispose]()
   }
 
-  async #evaluate(task: Task): Promise<CodecOutcome> {
+  async #evaluate(task: Task, onRun?: (ms: number) => void): Promise<CodecOutcome> {
     if (this.#closed) throw new Error('the codec runner is closed')
     this.#pool ??= this.#start()
     const pool = await this.#pool
-    const result = await pool.evaluate(task)
+    const result = await pool.evaluate(task, onRun)
     if (result.ok) pool.release(result.size)
     if (!('deferred' in result)) return result
     throw new DomainError('unavailable', 'Too many payloads of the organization wait for their codecs; try again')

@@ -18,6 +18,7 @@ export interface EvaluationPoolOptions {
 }
 
 interface PendingTask extends Task {
+  readonly onRun: ((ms: number) => void) | undefined
   resolve(result: TaskResult): void
   reject(error: unknown): void
 }
@@ -72,16 +73,16 @@ export class EvaluationPool implements AsyncDisposable {
 
   /**
    * Evaluates a task; rejects only if the pool is closed. The caller releases the size of the data when it no longer holds the data;
-   * no job starts while too many bytes are not released.
+   * no job starts while too many bytes are not released. `onRun` is called with the processor time of an evaluation that was not stopped.
    */
-  evaluate(task: Task): Promise<TaskResult> {
+  evaluate(task: Task, onRun?: (ms: number) => void): Promise<TaskResult> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(new Error('the evaluation pool is closed'))
       // Sources written with plain SQL are unchecked, and a job can contain many sources.
       const tooLong = sourceSizeError(task.codec)
       if (tooLong !== undefined) return resolve({ ok: false, reason: tooLong })
       const { organizationId, codec, payload, context, checkOnly } = task
-      const pending: PendingTask = { organizationId, codec, payload, context, checkOnly, resolve, reject }
+      const pending: PendingTask = { organizationId, codec, payload, context, checkOnly, onRun, resolve, reject }
       const result = this.#scheduler.submit(pending, Date.now())
       if (result !== undefined) return resolve(result)
       this.#pending.add(pending)
@@ -172,6 +173,7 @@ export class EvaluationPool implements AsyncDisposable {
     if (outcome.kind === 'done') {
       for (const [index, evaluation] of outcome.evaluations.entries()) {
         const task = job.tasks[index]
+        task?.onRun?.(outcome.durations[index] ?? 0)
         if (task !== undefined) this.#settle(task, evaluation)
       }
       this.#settleAll(this.#scheduler.finished(job, outcome.durations, Date.now(), outcome.evaluations))
