@@ -43,16 +43,16 @@ async function publish(endDeviceId: string, ...microseconds: readonly number[]):
   producer.close()
 }
 
-async function versions(): Promise<unknown> {
+async function versions(device = DEVICE): Promise<unknown> {
   const rows = await pipeline.query<{ version: number }>(
     'SELECT data.version.:Float64 AS version FROM processed_envelopes WHERE end_device_id = {device: String} ORDER BY occurred_at',
-    { device: DEVICE },
+    { device },
   )
   return rows.map(({ version }) => version)
 }
 
-const eventsOfDevices = async (): Promise<number> =>
-  (await pipeline.nats.manager.streams.info('entities', { subjects_filter: 'end_device.*' })).state.messages
+const eventsOf = async (entity: string): Promise<number> =>
+  (await pipeline.nats.manager.streams.info('entities', { subjects_filter: `${entity}.*` })).state.messages
 
 describe('P-6, P-11: analytics and cdc as programs', () => {
   it('an envelope published after the event of a changed expression is converted by it and updates last_seen_at', async () => {
@@ -60,13 +60,30 @@ describe('P-6, P-11: analytics and cdc as programs', () => {
     await process.line('CDC events available')
     await publish(DEVICE, 1)
     await expect.poll(versions, WAIT).toEqual([1])
-    const before = await eventsOfDevices()
+    const before = await eventsOf('end_device')
     await pipeline.endDevices.update(DEVICE, { payloadConversion: '{"version": 2}' })
-    await expect.poll(eventsOfDevices, WAIT).toBe(before + 1)
+    await expect.poll(() => eventsOf('end_device'), WAIT).toBe(before + 1)
     await publish(DEVICE, 2)
     await expect.poll(versions, WAIT).toEqual([1, 2])
     expect(await process.stop()).toBe(0)
     expect((await pipeline.endDevices.get(DEVICE))?.lastSeenAt).toBe(1_767_323_045_000_002n)
+  })
+
+  it('envelopes of two devices published after the event of their changed profile are converted by its new codec', async () => {
+    const codec = (version: number) => `function decodeUplink() { return { data: { version: ${version} } } }`
+    const two = ['first', 'second'] as const
+    await pipeline.createProfiledDevice('first', codec(1))
+    await pipeline.createDevice('second', '', 'first')
+    const { process } = await fleet.add()
+    await process.line('CDC events available')
+    for (const device of two) await publish(device, 1)
+    for (const device of two) await expect.poll(() => versions(device), WAIT).toEqual([1])
+    const before = await eventsOf('device_profile')
+    await pipeline.profiles.update('first', { codecSource: codec(2) })
+    await expect.poll(() => eventsOf('device_profile'), WAIT).toBe(before + 1)
+    for (const device of two) await publish(device, 2)
+    for (const device of two) await expect.poll(() => versions(device), WAIT).toEqual([1, 2])
+    expect(await process.stop()).toBe(0)
   })
 })
 
