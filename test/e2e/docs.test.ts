@@ -20,6 +20,7 @@ import {
 } from '../rig/documents/document-commands.ts'
 import { isOnPath, publish, request } from '../rig/documents/installed-programs.ts'
 import { startWithOtherServers } from '../rig/documents/other-servers.ts'
+import { profileCalls } from '../rig/documents/profile-calls.ts'
 import { startSeveralInstances } from '../rig/documents/several-instances.ts'
 
 const ROWS = { timeout: 60_000, interval: 200 }
@@ -61,6 +62,7 @@ describe('commands of the documents of the pipeline', () => {
   let organizationId = 'not created'
   let deviceId = 'not created'
   let gatewayId = 'not created'
+  const profiles = profileCalls(grpcurl)
 
   beforeAll(async () => {
     project = await temporaryProject()
@@ -101,6 +103,7 @@ describe('commands of the documents of the pipeline', () => {
       ['ORG', organizationId],
       ['DEVICE', deviceId],
       ['GATEWAY', gatewayId],
+      ['PROFILE', profiles.profileId],
     ]
   }
 
@@ -245,6 +248,7 @@ describe('commands of the documents of the pipeline', () => {
     [/^curl \S+\/gateways$/, showsGateways],
     [/^PONIX_LOG_LEVEL=debug npm start -- /, startWithDebugLogging],
     [/^grpcurl .*OrganizationService\/CreateOrganization$/, createOrganization],
+    ...profiles.commands,
     [/^grpcurl .*"external_id".*EndDeviceService\/CreateEndDevice$/, createLorawanDevice],
     [/^grpcurl .*EndDeviceService\/CreateEndDevice$/, createEndDevice],
     [/^grpcurl .*GatewayService\/CreateGateway$/, createGateway],
