@@ -3,7 +3,7 @@ import { isJsonList, isJsonObject } from '../../domain/entities.ts'
 import { oneLine, type EnvelopeContext, type Evaluation, type Failure } from '../evaluation.ts'
 import { Stopwatch } from '../pool/worker-protocol.ts'
 import { importError, NO_MODULES, withoutExports } from './module-syntax.ts'
-import { REPLY, STACK_SEPARATOR } from './prelude.ts'
+import { REPLY, STACK_SEPARATOR } from './sandbox-protocol.ts'
 import { MEMORY_LIMIT_MB, ProgramError, Sandbox, type Image, type RunInput } from './sandbox.ts'
 
 const DEFAULT_TIME_LIMIT_MS = 250

@@ -1,6 +1,6 @@
 import type { JsonObject, JsonValue } from '../../domain/entities.ts'
 import { RESULT_LIMITS } from '../evaluation.ts'
-import { VALUE_BYTES } from './prelude.ts'
+import { VALUE_BYTES } from './sandbox-protocol.ts'
 
 /** The version of QuickJS's binary format, and its tags of values (`BC_TAG_…` in quickjs.c). */
 const VERSION = 5

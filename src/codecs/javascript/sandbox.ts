@@ -1,6 +1,7 @@
 import { QuickJs, type Pointer } from './quickjs.ts'
 import { BUFFER_PRELUDE } from './buffer-prelude.ts'
-import { CELL, DECLARED, PAYLOAD_CAPACITY, PAYLOAD_OFFSET, PRELUDE, REPLY } from './prelude.ts'
+import { DECLARED, PRELUDE } from './prelude.ts'
+import { CELL, PAYLOAD_CAPACITY, PAYLOAD_OFFSET, REPLY } from './sandbox-protocol.ts'
 import { readResult, type ReadResult } from './result-reader.ts'
 
 /** The memory of the programs: code, data and results. */
