@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Codec } from '../../src/domain/codecs/codec.ts'
 import { compare, type Figure, median, quantile } from '../report/figures.ts'
 import { BenchProgram } from '../rig/program.ts'
 import { type Arrivals, createSmallOrganizations, sendLittle, TOTAL, warmUp } from './small-organizations.ts'
@@ -21,6 +22,8 @@ const ZEROS = (length: number): string => `[${Array.from({ length }, () => '0').
 /** An expression whose time is proportional to the square of the length: about 10 ms with 46, 30 ms with 80, 100 ms with 145. */
 const SLOW = (length: number): string =>
   `{"n": ${ZEROS(length)}.all(a, ${ZEROS(length)}.all(b, ${ZEROS(120)} == ${ZEROS(120)}))}`
+const cel = (source: string): Codec => ({ kind: 'cel', source })
+const javascript = (body: string): Codec => ({ kind: 'javascript', source: `function decodeUplink(input) { ${body} }` })
 const DECODE = 'cayenne_lpp_decode(input)'
 const MESSAGE = sensorPayload(1).toString('hex')
 
@@ -28,24 +31,52 @@ const MESSAGE = sensorPayload(1).toString('hex')
 interface Variant {
   readonly what: string
   readonly devicePrefix: string
-  readonly expression: string
+  readonly codec: Codec
   /** Sent in turn, in hexadecimal. */
   readonly payloads: readonly string[]
 }
 
 const VARIANTS: readonly Variant[] = [
-  { what: 'cheap expressions', devicePrefix: 'cheap-', expression: DECODE, payloads: [MESSAGE] },
+  { what: 'cheap expressions', devicePrefix: 'cheap-', codec: cel(DECODE), payloads: [MESSAGE] },
   {
     what: '1 % slow expressions',
     devicePrefix: 'slow-',
-    expression: `size(input) == 6 ? ${DECODE} : size(input) == 7 ? ${SLOW(46)} : size(input) == 8 ? ${SLOW(80)} : ${SLOW(145)}`,
+    codec: cel(
+      `size(input) == 6 ? ${DECODE} : size(input) == 7 ? ${SLOW(46)} : size(input) == 8 ? ${SLOW(80)} : ${SLOW(145)}`,
+    ),
     payloads: [1, 2, 3].flatMap((more) => [MESSAGE + '00'.repeat(more), ...Array.from({ length: 99 }, () => MESSAGE)]),
   },
-  { what: 'invalid payloads', devicePrefix: 'invalid-', expression: DECODE, payloads: ['01c8'] },
+  { what: 'invalid payloads', devicePrefix: 'invalid-', codec: cel(DECODE), payloads: ['01c8'] },
   {
     what: 'endless expressions',
     devicePrefix: 'endless-',
-    expression: SLOW(800),
+    codec: cel(SLOW(800)),
+    payloads: [MESSAGE],
+  },
+  {
+    what: 'cheap codecs in JavaScript',
+    devicePrefix: 'cheap-js-',
+    codec: javascript('const { bytes } = input; return { data: { temperature: ((bytes[2] << 8) | bytes[3]) / 10 } }'),
+    payloads: [MESSAGE],
+  },
+  {
+    what: '1 % slow codecs in JavaScript',
+    devicePrefix: 'slow-js-',
+    codec: javascript(
+      'let n = 0; for (let i = 0; i < (input.bytes.length - 6) * 1e6; i++) n += i; return { data: { n } }',
+    ),
+    payloads: [MESSAGE + '00', ...Array.from({ length: 99 }, () => MESSAGE)],
+  },
+  {
+    what: 'endless codecs in JavaScript',
+    devicePrefix: 'endless-js-',
+    codec: javascript('for (;;);'),
+    payloads: [MESSAGE],
+  },
+  {
+    what: 'codecs in JavaScript that use up their memory',
+    devicePrefix: 'memory-js-',
+    codec: javascript("let text = 'x'; for (;;) text += text"),
     payloads: [MESSAGE],
   },
 ]
@@ -94,7 +125,7 @@ async function measure(stage: PipelineStage, rounds: number): Promise<readonly F
   await createSmallOrganizations(stage)
   const cases: Case[] = []
   for (const variant of VARIANTS) {
-    await stage.createDevices(variant.devicePrefix, DEVICES, LARGE_ORGANIZATION, variant.expression)
+    await stage.createProfiledDevices(variant.devicePrefix, DEVICES, LARGE_ORGANIZATION, variant.codec)
     cases.push({ variant, capacity: await measureCapacity(stage, variant), runs: [] })
   }
   const alone: Arrivals[] = []

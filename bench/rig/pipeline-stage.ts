@@ -1,3 +1,4 @@
+import type { Codec } from '../../src/domain/codecs/codec.ts'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -117,12 +118,27 @@ export class PipelineStage {
     return { ms, processorMs }
   }
 
-  async createDevices(prefix: string, count: number, organizationId: string, expression: string): Promise<void> {
+  async createDevices(
+    prefix: string,
+    count: number,
+    organizationId: string,
+    expression: string,
+    profileId: string | null = null,
+  ): Promise<void> {
     await this.#database.query(
-      `INSERT INTO end_devices (device_id, organization_id, name, payload_conversion)
-       SELECT $1 || n, $2, $1 || n, $3 FROM generate_series(0, $4 - 1) n`,
-      [prefix, organizationId, expression, count],
+      `INSERT INTO end_devices (device_id, organization_id, name, payload_conversion, profile_id)
+       SELECT $1 || n, $2, $1 || n, $3, $5 FROM generate_series(0, $4 - 1) n`,
+      [prefix, organizationId, expression, count, profileId],
     )
+  }
+
+  /** Creates devices whose codec is that of a device profile. */
+  async createProfiledDevices(prefix: string, count: number, organizationId: string, codec: Codec): Promise<void> {
+    await this.#database.query(
+      'INSERT INTO device_profiles (profile_id, organization_id, name, codec_kind, codec_source) VALUES ($1, $2, $1, $3, $4)',
+      [prefix, organizationId, codec.kind, codec.source],
+    )
+    await this.createDevices(prefix, count, organizationId, '', prefix)
   }
 
   /** Creates a gateway that subscribes to a broker, by default the bench's. */
