@@ -12,7 +12,7 @@ import {
 } from '../../../src/postgres/replication/change.ts'
 import type { ReplicationError, ReplicationErrorCode } from '../../../src/domain/errors.ts'
 import type { PostgresServer } from '../../../src/postgres/database.ts'
-import { migrations } from './test-schema.ts'
+import { dropDatabase, migrations } from './test-schema.ts'
 
 /** A new database with the tables of the platform on a real server; dropped with its slots on disposal. */
 export class TestDatabase implements AsyncDisposable {
@@ -84,9 +84,7 @@ export class TestDatabase implements AsyncDisposable {
       [name],
     )
     await this.#dropSlots(name)
-    const drop = `DROP DATABASE ${name}`
-    // FORCE is rejected while an autovacuum worker is in the database; without it, PostgreSQL ends that worker.
-    await this.#admin.query(`${drop} WITH (FORCE)`).catch(() => this.#admin.query(drop))
+    await dropDatabase(this.#admin, name)
     await this.#admin.end()
   }
 

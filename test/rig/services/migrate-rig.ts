@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { builtProgram, Program, type Outcome } from '../program.ts'
-import { withClient, type TestServer } from '../adapters/test-schema.ts'
+import { dropDatabase, withClient, type TestServer } from '../adapters/test-schema.ts'
 
 /** An empty database, an empty folder of migrations, and the built program to run on both. */
 export class MigrateRig implements AsyncDisposable {
@@ -50,7 +50,7 @@ export class MigrateRig implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await withClient(this.#admin, (client) => client.query(`DROP DATABASE ${this.server.database} WITH (FORCE)`))
+    await withClient(this.#admin, (client) => dropDatabase(client, this.server.database))
     await rm(this.folder, { recursive: true })
   }
 }
