@@ -116,7 +116,7 @@ describe('P-6: cache with CDC events', () => {
     expect(await get('a')).toBe('a 3')
   })
 
-  it('treats all keys as stale when too many are invalidated at once', async () => {
+  it('treats all keys as stale when too many are invalidated in a row', async () => {
     const { cache, get, advance, state } = cacheScene()
     state.cdcAvailable = true
     cache.invalidate('a')
